@@ -1,0 +1,104 @@
+"""What every layer promises: three ways through it, and nothing remembered between them.
+
+    y, tape   = layer.forward(x)            up
+    dx, grads = layer.backward(dy, tape)    down, the gradient (training)
+    r         = layer.deconv(r, tape)       down, the paper's projection (looking)
+
+A layer holds parameters only. What the way back needs (switches, masks, sizes) is on the tape that `forward` hands out, so two
+passes never disturb each other.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from minizf.layers.rules import Rules
+
+
+class Reach(NamedTuple):
+    """Which inputs one output sees: output p covers inputs p * stride - pad ... + size - 1. Pairs are (rows, columns)."""
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+
+
+class NoDeconvRule(TypeError):
+    """A signal came down to a layer that has no rule for it. Nothing falls back silently."""
+
+
+class Layer:
+    """Base of all layers. Shapes without N are those of one image: (C, H, W), or (F,) after `Flatten`."""
+
+    array_names: ClassVar[tuple[str, ...]] = ()  # trained parameters, in the order of the constructor
+    option_names: ClassVar[tuple[str, ...]] = ()  # plain values, in the order of the constructor
+    reach: Reach | None = None  # None: works position by position, or sees everything (after Flatten)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The parameters, by name; the live arrays, not copies."""
+        return {name: getattr(self, name) for name in self.array_names}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's plain values, by name."""
+        return {name: getattr(self, name) for name in self.option_names}
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one image's output; ValueError when `shape` does not fit, with the formula."""
+        return shape
+
+    def multiply_adds(self, shape: tuple[int, ...]) -> int:
+        """Multiplications with a following addition for one image whose input has this shape."""
+        return 0
+
+    def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> tuple[np.ndarray, Any]:
+        """Returns (y, tape). `rng` given means training: dropout draws from it."""
+        raise NotImplementedError
+
+    def backward(self, dy: np.ndarray, tape: Any, to_input: bool = True) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+        """Returns (dx, gradients by parameter name); dx is None when `to_input` is False and it would cost work."""
+        raise NotImplementedError
+
+    def deconv(self, r: np.ndarray, tape: Any, rules: Rules) -> np.ndarray:
+        """The signal r (shape of y) one layer further down (shape of x)."""
+        raise NoDeconvRule(
+            f"{type(self).__name__} has no deconv rule; write its `deconv(r, tape, rules)`, or project from a layer below it"
+        )
+
+    def window(self, tape: Any, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> Any:
+        """A tape for windows of the output, as if each were an image of its own, so that `deconv` serves them unchanged.
+
+        images (B,): which image of the tape; origin (B, 2): first row and column in the output map, may lie outside it;
+        size (h, w) of the windows. Positions outside the map carry zeros; whoever walks down drops what falls on them.
+        """
+        raise NoDeconvRule(f"{type(self).__name__} cannot be cut into windows; use the full projection")
+
+    def __repr__(self) -> str:
+        shapes = [f"{name}={'x'.join(map(str, array.shape))}" for name, array in self.arrays.items() if array is not None]
+        return f"{type(self).__name__}({', '.join(shapes + [f'{k}={v}' for k, v in self.options.items()])})"
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """An int for both directions, or (rows, columns)."""
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def cut(maps: np.ndarray, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Windows of maps (N, C, H, W) -> (B, C, h, w); what lies outside the maps is zero."""
+    h, w = size
+    rows = origin[:, 0, None] + np.arange(h)  # (B, h)
+    cols = origin[:, 1, None] + np.arange(w)  # (B, w)
+    inside = inside_map(origin, size, maps.shape[2:])
+    rows, cols = rows.clip(0, maps.shape[2] - 1), cols.clip(0, maps.shape[3] - 1)
+    channels = np.arange(maps.shape[1])
+    windows = maps[images[:, None, None, None], channels[:, None, None], rows[:, None, :, None], cols[:, None, None, :]]
+    windows[~np.broadcast_to(inside[:, None], windows.shape)] = 0
+    return windows
+
+
+def inside_map(origin: np.ndarray, size: tuple[int, int], map_size: tuple[int, int]) -> np.ndarray:
+    """Which positions of windows at `origin` (B, 2) lie on the map: bool (B, h, w)."""
+    rows = origin[:, 0, None] + np.arange(size[0])
+    cols = origin[:, 1, None] + np.arange(size[1])
+    return ((rows >= 0) & (rows < map_size[0]))[:, :, None] & ((cols >= 0) & (cols < map_size[1]))[:, None, :]
