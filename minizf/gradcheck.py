@@ -2,9 +2,9 @@
 
     slope  = (L(v + h) - L(v - h)) / 2h         error = |slope - gradient| / max(|slope|, |gradient|, tiny)
 
-A max pool and a rectifier have kinks: if v + h and v - h choose another maximum, or wake another unit, the difference measures two
-different functions. We know exactly when that happens, because switches and masks are on the tape: such coordinates are reported as
-skipped, and all others must pass. (Why plain checks need luck: Karpathy, CS231n notes, "Gradient checks".)
+A max pool and a rectifier have kinks: if v + h and v - h choose another maximum, or wake another unit, the difference measures
+two different functions. We know exactly when that happens, because switches and masks are on the tape: such coordinates are
+reported as skipped, and all others must pass. (Why plain checks need luck: Karpathy, CS231n notes, "Gradient checks".)
 """
 
 from dataclasses import dataclass, field
@@ -31,8 +31,8 @@ class GradReport:
 
     def __str__(self) -> str:
         verdict = "passed" if self.ok else "FAILED" if self.failures else "nothing could be checked"
-        lines = [f"gradient check {verdict}: {self.checked} coordinates, worst relative error {self.worst:.1e}, {self.skipped} skipped at kinks"]
-        return "\n".join(lines + [f"  {failure}" for failure in self.failures[:10]])
+        found = f"{self.checked} coordinates, worst relative error {self.worst:.1e}, {self.skipped} skipped at kinks"
+        return "\n".join([f"gradient check {verdict}: {found}"] + [f"  {failure}" for failure in self.failures[:10]])
 
 
 def gradcheck(
@@ -40,8 +40,9 @@ def gradcheck(
 ) -> GradReport:
     """Checks d(loss)/d(every parameter and the input) of a net at `samples` random coordinates of each array.
 
-    x (N, C, H, W) any float; the net's parameters are converted to float64 for the check and restored. The loss is a fixed random
-    weighting of the outputs, so every output counts. step: h, relative to each array's own scale; noise: slopes below it count as zero.
+    x (N, C, H, W) any float; the net's parameters are converted to float64 for the check and restored. The loss is a fixed
+    random weighting of the outputs, so every output counts. step: h, relative to each array's own scale; noise: slopes below
+    it count as zero.
     """
     rng = np.random.default_rng(seed)
     report = GradReport()
@@ -87,7 +88,9 @@ def check_array(net, x, name, array, gradient, weighting, tape, report, rng, sam
         report.checked += 1
         report.worst = max(report.worst, error)
         if not error <= tolerance:
-            report.failures.append(f"{name}[{i}]: backward says {given:.8g}, the slope is {slope:.8g} (relative error {error:.1e})")
+            report.failures.append(
+                f"{name}[{i}]: backward says {given:.8g}, the slope is {slope:.8g} (relative error {error:.1e})"
+            )
 
 
 def kinked(net: Net, tape: Tape, other: Tape) -> bool:

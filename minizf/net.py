@@ -68,10 +68,14 @@ class Net:
             except ValueError as error:
                 raise ShapeError(f"layer {name!r} does not fit what comes into it, {shape}: {error}") from None
 
-    def forward(self, x: np.ndarray, rng: np.random.Generator | None = None, upto: str | None = None) -> tuple[np.ndarray, Tape]:
+    def forward(
+        self, x: np.ndarray, rng: np.random.Generator | None = None, upto: str | None = None
+    ) -> tuple[np.ndarray, Tape]:
         """x (N, C, H, W) -> (output of the last layer, or of layer `upto`; tape). `rng` means training (dropout)."""
         if x.shape[1:] != self.input_shape:
-            raise ShapeError(f"images of shape {x.shape[1:]} came, the net expects {self.input_shape}; resize or crop them first")
+            raise ShapeError(
+                f"images of shape {x.shape[1:]} came, the net expects {self.input_shape}; resize or crop them first"
+            )
         tape = Tape(x)
         for name in self.chain(upto):
             x, tape.notes[name] = self.layers[name].forward(x, rng)
@@ -165,7 +169,9 @@ class Net:
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         left = {0, 1, 2}
         lines = [
-            "  ".join(cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            "  ".join(
+                cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
             for row in rows
         ]
         return "\n".join(line.rstrip() for line in [lines[0], "  ".join("-" * w for w in widths), *lines[1:]])

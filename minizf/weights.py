@@ -79,7 +79,9 @@ def load(path: str | Path) -> Checkpoint:
 def from_header(path: Path, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Checkpoint:
     """The net of a parsed header and its tensors."""
     if header["format"] != FORMAT:
-        raise WeightsError(f"{path}: format {header['format']!r}, this version reads {FORMAT!r}; use the minizf it was written with")
+        raise WeightsError(
+            f"{path}: format {header['format']!r}, this version reads {FORMAT!r}; use the minizf it was written with"
+        )
     layers = []
     for entry in header["layers"]:
         kind, name = entry["kind"], entry["name"]

@@ -1,8 +1,8 @@
 """Two networks to compare: the one the paper looked into, and the one it made out of what it saw, at 64 x 64 pixels.
 
 Both keep what the paper compares (figures 3 and 6): AlexNet reads its input with large filters every fourth pixel, ZFNet with
-smaller ones every second. Above that they are alike: five convolutions, three overlapping 3x3 pools with stride 2 (padded by one,
-so that the sizes halve exactly), contrast normalisation after the first two, two hidden fully connected layers with dropout.
+smaller ones every second. Above that they are alike: five convolutions, three overlapping 3x3 pools with stride 2 (padded by
+one, so that the sizes halve exactly), contrast normalisation after the first two, two hidden fully connected layers with dropout.
 """
 
 from collections.abc import Callable
@@ -68,13 +68,13 @@ def five_conv_net(classes: int, channels: int, size: int, seed: int, window1: in
 
 
 def conv(rng: np.random.Generator, filters: int, channels: int, window: int, stride: int, pad: int) -> Conv2d:
-    """A convolution with He-initialised filters: standard deviation sqrt(2 / inputs of one output), biases 0 (He et al. 2015)."""
+    """A convolution, He-initialised: standard deviation sqrt(2 / inputs of one output), biases 0 (He et al. 2015)."""
     scale = np.sqrt(2 / (channels * window * window))
     weight = rng.standard_normal((filters, channels, window, window), dtype=np.float32) * np.float32(scale)
     return Conv2d(weight, np.zeros(filters, np.float32), stride, pad)
 
 
 def linear(rng: np.random.Generator, outputs: int, inputs: int, gain: float = 2.0) -> Linear:
-    """A fully connected layer with standard deviation sqrt(gain / inputs); gain 2 in front of a rectifier, 1 in front of a softmax."""
+    """A fully connected layer, standard deviation sqrt(gain / inputs): gain 2 before a rectifier, 1 before a softmax."""
     weight = rng.standard_normal((outputs, inputs), dtype=np.float32) * np.float32(np.sqrt(gain / inputs))
     return Linear(weight, np.zeros(outputs, np.float32))

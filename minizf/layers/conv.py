@@ -74,7 +74,7 @@ def spatial_size(layer: str, size: tuple[int, int], reach: Reach) -> tuple[int, 
     out = tuple((n + 2 * p - r) // s + 1 for n, r, s, p in zip(size, *reach, strict=True))
     if min(out) < 1 or any(n + 2 * p < r for n, r, p in zip(size, reach.size, reach.pad, strict=True)):
         raise ValueError(
-            f"{layer}: a {reach.size[0]}x{reach.size[1]} window with stride {reach.stride} and padding {reach.pad} does not fit "
+            f"{layer}: a {reach.size[0]}x{reach.size[1]} window, stride {reach.stride}, padding {reach.pad}, does not fit "
             f"an input of {size[0]}x{size[1]}: (size + 2 * pad - window) // stride + 1 = {out[0]}x{out[1]}; "
             "use a smaller window, more padding or a larger input"
         )

@@ -42,7 +42,9 @@ class Linear(Layer):
 
     def output_shape(self, shape):
         if shape != (self.weight.shape[1],):
-            raise ValueError(f"Linear: input {shape}, the weights {self.weight.shape} expect ({self.weight.shape[1]},); Flatten first")
+            raise ValueError(
+                f"Linear: input {shape}, the weights {self.weight.shape} expect ({self.weight.shape[1]},); Flatten first"
+            )
         return (self.weight.shape[0],)
 
     def multiply_adds(self, shape):
