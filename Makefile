@@ -1,0 +1,47 @@
+# Every target does its own set-up in a virtual environment inside the project; nothing is installed elsewhere.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test test-all lint docs bench format clean
+
+demo: .venv/base.stamp        ## train a network on drawn scenes and write its atlas, in about two minutes
+	$(BIN)/minizf demo
+
+test: .venv/test.stamp        ## all tests, except those over ten seconds
+	$(BIN)/python -m pytest
+
+test-all: .venv/test.stamp    ## all tests, the slow proofs too
+	$(BIN)/python -m pytest --run-slow
+
+lint: .venv/lint.stamp        ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/lint.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: .venv/docs.stamp        ## the lessons as a small site: docs/_build/html/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -b html docs docs/_build/html
+	@echo "the lessons are at docs/_build/html/index.html"
+
+bench: .venv/oracle.stamp     ## projections against Captum, one by one, in one process
+	$(BIN)/python -m tests.oracle.time_projections
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "minizf needs Python 3.11 or newer; none was found (set PYTHON=/path/to/python3.11)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/base.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+.venv/test.stamp .venv/lint.stamp .venv/docs.stamp .venv/oracle.stamp: .venv/%.stamp: .venv/base.stamp
+	$(PIP) --editable '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf .venv docs/_build build *.egg-info

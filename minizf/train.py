@@ -1,0 +1,272 @@
+"""Training by the paper's recipe: SGD with momentum, dropout, filter renormalisation, a learning rate that falls.
+
+(Zeiler & Fergus 2014, section 3.) Every random choice is drawn from (seed, epoch, step), never from a generator that lives on,
+so a run that was killed anywhere goes on from its last file and ends with the very same bits as one that was not.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from minizf.data import Dataset, Preprocess, random_crop_flip, ten_crop
+from minizf.layers import Conv2d, softmax, softmax_cross_entropy
+from minizf.net import Net, Tape
+from minizf.run import Run
+
+SCHEDULES = ("cosine", "plateau", "constant")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Defaults follow the paper; where they do not, the field says so."""
+
+    epochs: int = 24
+    batch: int = 64  # paper: 128
+    learning_rate: float = 1e-2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4  # Krizhevsky et al. 2012; the paper does not say
+    schedule: str = "cosine"  # "plateau" is the paper's: divide when validation stalls
+    patience: int = 3  # plateau: epochs without a better validation accuracy before the rate falls
+    anneal: float = 0.1  # plateau: what the rate is then multiplied by
+    filter_rms: float = 0.1  # a convolution filter whose RMS exceeds this is scaled back to it; 0 turns it off
+    jitter: int = 6  # random crops move the image by up to this many pixels, its border reflected
+    flip: bool = True  # mirrored left to right, half of the time
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"recipe: {name} is {getattr(self, name)}, expected at least 1")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"recipe: schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"recipe: learning rate {self.learning_rate}, expected a positive number")
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """The user asked to stop; what was learned is saved."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands, beside the weights and the velocity: everything that must survive a kill."""
+
+    epoch: int = 0  # finished epochs
+    step: int = 0  # finished steps of the epoch now in work
+    loss_sum: float = 0.0  # over that epoch's images so far
+    right: int = 0
+    rate_factor: float = 1.0  # what annealing has made of the learning rate
+    best: float = 0.0  # best validation accuracy, for "plateau"
+    stalled: int = 0
+    seconds: float = 0.0  # training time so far, without validation
+    rows: list[dict] = field(default_factory=list)  # the log, one row an epoch
+
+
+def fit(
+    run: Run,
+    net: Net,
+    preprocess: Preprocess,
+    train_set: Dataset,
+    val_set: Dataset,
+    recipe: Recipe,
+    checkpoints: tuple[int, ...] = (1, 2, 5, 10, 20, 30, 40, 64),
+    show_progress: bool = True,
+    on_epoch: Callable[[list[dict]], None] | None = None,
+    autosave_s: float = 60.0,
+) -> list[dict]:
+    """Trains `net` in place, or goes on where `run` stopped; returns the log rows, one an epoch.
+
+    checkpoints: the epochs after which weights are kept (the last one always is). on_epoch gets the rows after each epoch.
+    TrainingStopped after Ctrl-C, with everything saved; TrainingDiverged when the loss is no longer a number.
+    """
+    velocity = {name: np.zeros_like(array) for name, array in net.state().items()}
+    at = Progress(**run.restore(net, velocity))
+    steps = math.ceil(len(train_set) / recipe.batch)
+    bar = tqdm(
+        total=recipe.epochs * len(train_set),
+        initial=min(at.epoch * len(train_set) + at.step * recipe.batch, recipe.epochs * len(train_set)),
+        unit="img",
+        disable=None if show_progress else True,
+        smoothing=0.05,
+    )
+    saved = time.monotonic()
+    with bar, stop_requests() as asked_to_stop:
+        while at.epoch < recipe.epochs:
+            order = np.random.default_rng([recipe.seed, at.epoch]).permutation(len(train_set))
+            bar.set_description(f"epoch {at.epoch + 1}/{recipe.epochs}")
+            while at.step < steps:
+                batch = order[at.step * recipe.batch : (at.step + 1) * recipe.batch]
+                train_step(net, velocity, preprocess, train_set, batch, recipe, at, steps)
+                seen = min(at.step * recipe.batch, len(train_set))
+                bar.set_postfix(loss=f"{at.loss_sum / seen:.3f}", right=f"{at.right / seen:.1%}", refresh=False)
+                bar.update(len(batch))
+                if asked_to_stop() or time.monotonic() - saved > autosave_s:
+                    run.save_last(net, preprocess, velocity, asdict(at))
+                    saved = time.monotonic()
+                if asked_to_stop():
+                    raise TrainingStopped(f"stopped in epoch {at.epoch + 1} after {seen:,} of its {len(train_set):,} images")
+            end_epoch(net, preprocess, train_set, val_set, recipe, at)
+            run.save_last(net, preprocess, velocity, asdict(at))
+            run.write_log(at.rows)
+            if at.epoch in checkpoints or at.epoch == recipe.epochs:
+                run.save_epoch(net, preprocess, at.epoch, at.rows[-1])
+            if on_epoch is not None:
+                on_epoch(at.rows)
+    return at.rows
+
+
+def train_step(net, velocity, preprocess, train_set, batch, recipe, at: Progress, steps: int) -> None:
+    """One batch forward, backward, and down the slope; `at` moves on by one step."""
+    began = time.perf_counter()
+    rng = np.random.default_rng([recipe.seed, at.epoch, at.step])
+    images = random_crop_flip(train_set.images(batch), rng, recipe.jitter, recipe.flip)
+    labels = train_set.labels[batch]
+    logits, tape = net.forward(preprocess(images), rng)
+    loss, dlogits = softmax_cross_entropy(logits, labels)
+    if not math.isfinite(loss):
+        raise TrainingDiverged(explain_divergence(net, tape, batch, at, recipe))
+    _, grads = net.backward(dlogits, tape, to_input=False)
+    sgd_update(net, velocity, grads, recipe.learning_rate * rate_factor(recipe, at, steps), recipe)
+    renormalise_filters(net, recipe.filter_rms)
+    at.loss_sum += loss * len(batch)
+    at.right += int((logits.argmax(axis=1) == labels).sum())
+    at.step += 1
+    at.seconds += time.perf_counter() - began
+
+
+def rate_factor(recipe: Recipe, at: Progress, steps: int) -> float:
+    """What the learning rate is multiplied by at this step."""
+    if recipe.schedule == "cosine":
+        done = (at.epoch + at.step / steps) / recipe.epochs
+        return 0.5 * (1 + math.cos(math.pi * done))
+    return at.rate_factor
+
+
+def sgd_update(net: Net, velocity: dict[str, np.ndarray], grads: dict[str, np.ndarray], rate: float, recipe: Recipe) -> None:
+    """v <- momentum v - rate (gradient + decay w);  w <- w + v, in place. Biases do not decay."""
+    for name, w in net.state().items():
+        v = velocity[name]
+        v *= recipe.momentum
+        v -= rate * grads[name]
+        if recipe.weight_decay and name.endswith("weight"):
+            v -= rate * recipe.weight_decay * w
+        w += v
+
+
+def renormalise_filters(net: Net, radius: float) -> None:
+    """Scales every convolution filter whose RMS exceeds `radius` back to it, so that none dominates (paper, section 3)."""
+    if radius <= 0:
+        return
+    for layer in net.layers.values():
+        if isinstance(layer, Conv2d):
+            rms = np.sqrt(np.square(layer.weight).mean(axis=(1, 2, 3), keepdims=True))
+            layer.weight *= radius / np.maximum(rms, radius)
+
+
+def end_epoch(net, preprocess, train_set, val_set, recipe, at: Progress) -> None:
+    """Validates, writes the epoch's row, anneals if progress stalled, and turns to the next epoch."""
+    steps = math.ceil(len(train_set) / recipe.batch)
+    rate = recipe.learning_rate * rate_factor(recipe, Progress(epoch=at.epoch, rate_factor=at.rate_factor), steps)
+    scores = evaluate(net, preprocess, val_set)
+    before = sum(row["seconds"] for row in at.rows)
+    at.rows.append(
+        {
+            "epoch": at.epoch + 1,
+            "train_loss": at.loss_sum / len(train_set),
+            "train_accuracy": at.right / len(train_set),
+            "val_loss": scores.loss,
+            "val_accuracy": scores.top1,
+            "val_top5": scores.top5,
+            "learning_rate": rate,
+            "seconds": at.seconds - before,
+            "images_per_s": len(train_set) / max(at.seconds - before, 1e-9),
+        }
+    )
+    if scores.top1 > at.best:
+        at.best, at.stalled = scores.top1, 0
+    else:
+        at.stalled += 1
+    if recipe.schedule == "plateau" and at.stalled >= recipe.patience:
+        at.rate_factor, at.stalled = at.rate_factor * recipe.anneal, 0
+    at.epoch, at.step, at.loss_sum, at.right = at.epoch + 1, 0, 0.0, 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a net achieves on a labelled set: mean loss in nats, shares of images right at the first and within five guesses."""
+
+    loss: float
+    top1: float
+    top5: float
+
+    def __str__(self) -> str:
+        return f"top-1 {self.top1:.1%}, top-5 {self.top5:.1%}, loss {self.loss:.3f}"
+
+
+def evaluate(
+    net: Net, preprocess: Preprocess, dataset: Dataset, batch: int = 128, ten_crops: bool = False, show_progress: bool = False
+) -> Scores:
+    """Scores of a net on a data set. ten_crops averages the probabilities over ten views (paper, section 3)."""
+    loss, top1, top5 = 0.0, 0, 0
+    views = 10 if ten_crops else 1
+    batches = range(0, len(dataset), max(1, batch // views))
+    for start in tqdm(batches, desc="evaluating", disable=None if show_progress else True, leave=False):
+        index = np.arange(start, min(start + batches.step, len(dataset)))
+        images = dataset.images(index)
+        crops = ten_crop(images) if ten_crops else images[:, None]  # (n, views, C, H, W)
+        logits, _ = net.forward(preprocess(crops.reshape(-1, *images.shape[1:])))
+        p = softmax(logits).reshape(len(index), views, -1).mean(axis=1)  # (n, classes)
+        labels = dataset.labels[index]
+        truth = p[np.arange(len(index)), labels]
+        rank = (p > truth[:, None]).sum(axis=1)
+        loss += float(-np.log(np.maximum(truth, np.finfo(np.float32).tiny)).sum())
+        top1 += int((rank < 1).sum())
+        top5 += int((rank < 5).sum())
+    n = len(dataset)
+    return Scores(loss / n, top1 / n, top5 / n)
+
+
+def explain_divergence(net: Net, tape: Tape, batch: np.ndarray, at: Progress, recipe: Recipe) -> str:
+    """Where the numbers went wrong, and what to try."""
+    culprit = "the loss itself"
+    for name, layer in net.layers.items():
+        if not np.isfinite(tape.outputs[name]).all():
+            bad = [key for key, array in layer.arrays.items() if array is not None and not np.isfinite(array).all()]
+            culprit = f"layer {name}" + (f" (its {' and '.join(bad)} no longer finite either)" if bad else "")
+            break
+    return (
+        f"the loss is no longer a number in epoch {at.epoch + 1}, step {at.step + 1} (images {', '.join(map(str, batch[:5]))} ...); "
+        f"first output that is not finite: {culprit}. Try a learning rate below {recipe.learning_rate:g} (a tenth of it), keep "
+        "filter renormalisation on, and look at the images named; the last saved state of the run is intact"
+    )
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks for a stop at the end of the step, so that no update is half done; a second Ctrl-C stops at once."""
+    asked: list[int] = []
+
+    def on_signal(number, frame):
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    try:
+        before = signal.signal(signal.SIGINT, on_signal)
+    except ValueError:  # not in the main thread: whoever runs us there handles Ctrl-C
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
