@@ -1,0 +1,140 @@
+"""Which implementation does the work: `kernels.use(name)`, else MINIZF_BACKEND, else the fastest that works here.
+
+An implementation is a module that has every operation of `contract.py` under the same name, taking arguments that the contract
+has already checked: C-contiguous arrays of one of its `dtypes` (perhaps read-only), and (height, width) pairs of int. It is
+imported when first used, so `import kernels` needs NumPy only. The choice holds for the whole process, all threads.
+"""
+
+import importlib
+import os
+from dataclasses import dataclass
+from types import ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+
+ENVIRONMENT_VARIABLE = "MINIZF_BACKEND"
+Array = Any  # an `ndarray` of the implementation's array library: NumPy's, or on a GPU CuPy's
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+
+
+class BackendUnavailable(RuntimeError):
+    """The implementation asked for is known but cannot work here; `reason` says why and what to install."""
+
+    def __init__(self, name: str, reason: str, asked_by: str = "") -> None:
+        super().__init__(f"{asked_by}the {name} implementation cannot work here: {reason}")
+        self.name, self.reason = name, reason
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """What the contract must know about an implementation before it is imported."""
+
+    name: str
+    module: str
+    dtypes: tuple[np.dtype, ...]
+    remedy: str
+    array_module: str = "numpy"  # whose `ndarray` the operations take and return
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An implementation that works here: its operations, and the array library they compute with."""
+
+    name: str
+    dtypes: tuple[np.dtype, ...]
+    operations: Any  # the module; Any, because each has the contract's functions and a type checker cannot know
+    arrays: ModuleType
+
+
+KNOWN = {
+    known.name: known
+    for known in (
+        Implementation("reference", "kernels.reference", (FLOAT32, FLOAT64), "install NumPy: pip install numpy"),
+        Implementation("numpy", "kernels.numpy_blas", (FLOAT32, FLOAT64), "install NumPy: pip install numpy"),
+        Implementation("numba", "kernels.numba_cpu", (FLOAT32,), "install Numba: pip install 'numba>=0.61'"),
+    )
+}
+BEST_FIRST = ("numba", "numpy", "reference")
+
+_active: Loaded | None = None
+_loaded: dict[str, Loaded] = {}
+
+
+def active() -> Loaded:
+    """The implementation in use; chosen now if nobody has chosen yet."""
+    global _active
+    if _active is None:
+        _active = _first_choice()
+    return _active
+
+
+def current() -> str:
+    """The name of the implementation in use."""
+    return active().name
+
+
+def available() -> dict[str, str | None]:
+    """Each known implementation: None if it works here, else the reason in words and what to install.
+
+    Tries them, so the first call takes as long as importing all of them.
+    """
+    return {name: _reason(name) for name in KNOWN}
+
+
+class use:
+    """Choose the implementation for the whole process: `use("numpy")`, or for a block: `with use("numpy"): ...`.
+
+    Raises ValueError for a name that does not exist and BackendUnavailable for one that cannot work here; the choice
+    in force then stays as it was.
+    """
+
+    def __init__(self, name: str) -> None:
+        global _active
+        chosen = _load(name)
+        self._before = _active
+        self.name = name
+        _active = chosen
+
+    def __enter__(self) -> str:
+        return self.name
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        global _active
+        _active = self._before
+
+    def __repr__(self) -> str:
+        return f"kernels.use({self.name!r})"
+
+
+def _first_choice() -> Loaded:
+    name = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    if name:
+        return _load(name, asked_by=f"environment variable {ENVIRONMENT_VARIABLE}: ")
+    return next(_load(name) for name in BEST_FIRST if _reason(name) is None)
+
+
+def _reason(name: str) -> str | None:
+    try:
+        _load(name)
+    except BackendUnavailable as unavailable:
+        return unavailable.reason
+    return None
+
+
+def _load(name: str, asked_by: str = "") -> Loaded:
+    if name in _loaded:
+        return _loaded[name]
+    if name not in KNOWN:
+        raise ValueError(f"{asked_by}unknown implementation {name!r}; known: {', '.join(KNOWN)}")
+    known = KNOWN[name]
+    try:
+        arrays = importlib.import_module(known.array_module)
+        operations = importlib.import_module(known.module)
+    except (ImportError, OSError) as error:
+        raise BackendUnavailable(name, f"{error}; {known.remedy}", asked_by) from error
+    if operations.__file__ is None:  # a bare folder left over from another version imports as an empty namespace
+        raise BackendUnavailable(name, f"{known.module} has no code in it; install minizf again", asked_by)
+    _loaded[name] = Loaded(name, known.dtypes, operations, arrays)
+    return _loaded[name]

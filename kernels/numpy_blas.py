@@ -1,0 +1,248 @@
+"""Vectorised NumPy on BLAS: the implementation that works everywhere.
+
+A convolution becomes one matrix product over columns (C*R*S, images*P*Q): for each output position, the inputs its filter sees.
+Columns are made and used in pieces of at most PIECE_BYTES, so memory stays bounded whatever the batch. Pooling, unpooling and
+normalisation loop over the few places of a window, each one strided slice of all images at once.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+Sides = tuple[int, int]
+
+PIECE_BYTES = 16 * 2**20
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
+    filters, _, *window = w.shape
+    y = np.empty((x.shape[0], filters, *_out_size(x.shape[2:], window, stride, pad)), x.dtype)
+    flat = w.reshape(filters, -1)  # (K, CRS)
+    padded = _padded(x, pad)
+    with np.errstate(all="ignore"):
+        for images, rows in _pieces(y, w[0].nbytes):
+            product = flat @ _columns(padded[images], window, stride, rows, y.shape[3])  # (K, npQ)
+            if b is not None:
+                product += b[:, None]
+            piece = y[images, :, rows]  # (n, K, p, Q)
+            piece[:] = product.reshape(filters, len(piece), *piece.shape[2:]).swapaxes(0, 1)
+    return y
+
+
+def conv2d_transpose(dy: np.ndarray, w: np.ndarray, stride: Sides, pad: Sides, size: Sides) -> np.ndarray:
+    filters, channels, *window = w.shape
+    padded = np.zeros((dy.shape[0], channels, size[0] + 2 * pad[0], size[1] + 2 * pad[1]), dy.dtype)
+    flat = w.reshape(filters, -1).T  # (CRS, K)
+    with np.errstate(all="ignore"):
+        for images, rows in _pieces(dy, w[0].nbytes):
+            piece = dy[images, :, rows]  # (n, K, p, Q)
+            columns = (flat @ _by_map(piece)).reshape(channels, *window, len(piece), *piece.shape[2:])
+            for r, s in np.ndindex(*window):
+                padded[images][_reached(r, s, stride, rows, dy.shape[3])] += columns[:, r, s].swapaxes(0, 1)
+    return _without_padding(padded, pad, size)
+
+
+def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, stride: Sides, pad: Sides, filter_size: Sides) -> np.ndarray:
+    filters, channels = dy.shape[1], x.shape[1]
+    dw = np.zeros((filters, channels * filter_size[0] * filter_size[1]), x.dtype)
+    padded = _padded(x, pad)
+    with np.errstate(all="ignore"):
+        for images, rows in _pieces(dy, dw[0].nbytes):
+            columns = _columns(padded[images], filter_size, stride, rows, dy.shape[3])
+            dw += _by_map(dy[images, :, rows]) @ columns.T
+    return dw.reshape(filters, channels, *filter_size)
+
+
+def maxpool2d(x: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> tuple[np.ndarray, np.ndarray]:
+    out = _out_size(x.shape[2:], size, stride, pad)
+    rows = slice(0, out[0])
+    padded = _padded(x, pad, -np.inf)
+    with np.errstate(invalid="ignore"):
+        any_nan = x.size > 0 and np.isnan(x.min())
+        y = padded[_reached(0, 0, stride, rows, out[1])].copy()
+        place = np.zeros(y.shape, np.uint8)
+        better = np.empty(y.shape, bool)
+        for r, s in np.ndindex(*size):
+            value = padded[_reached(r, s, stride, rows, out[1])]
+            np.greater(value, y, out=better)
+            if any_nan:
+                better |= np.isnan(value) & ~np.isnan(y)
+            np.maximum(y, value, out=y)  # of NaN and a number: NaN
+            # places rise, so the latest improvement is the largest place seen
+            np.maximum(place, better.view(np.uint8) * np.uint8(r * size[1] + s), out=place)
+    if pad != (0, 0):
+        _padding_never_wins(y, place, size, stride, pad)
+    return y, place
+
+
+def unpool2d(
+    y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
+) -> np.ndarray:
+    padded = np.zeros((*y.shape[:2], out_size[0] + 2 * pad[0], out_size[1] + 2 * pad[1]), y.dtype)
+    named_by = np.zeros(padded.shape, np.uint8) if collisions in ("mean", "max") else None
+    rows = slice(0, y.shape[2])
+    with np.errstate(all="ignore"):
+        # a position's windows come in row-major order when the places go backwards: the later the window, the earlier the place
+        for r, s in reversed(list(np.ndindex(*size))):
+            reached = _reached(r, s, stride, rows, y.shape[3])
+            here = switches == r * size[1] + s
+            target = padded[reached]
+            if collisions == "last":
+                np.copyto(target, y, where=here)
+            elif collisions == "max":
+                larger = here & ((named_by[reached] == 0) | ~(y <= target) & ~np.isnan(target))
+                np.copyto(target, y, where=larger)
+            else:
+                np.add(target, y, out=target, where=here)
+            if named_by is not None:
+                named_by[reached] += here
+        if collisions == "mean":
+            padded /= np.maximum(named_by, 1)
+    return _without_padding(padded, pad, out_size)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        y = np.maximum(x, 0)
+        y += 0.0  # -0.0 becomes 0.0
+    return y
+
+
+def relu_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.where(y > 0, dy, dy.dtype.type(0))
+
+
+def relu_maxpool(x: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> tuple[np.ndarray, np.ndarray]:
+    return maxpool2d(relu(x), size, stride, pad)
+
+
+def unpool_relu(
+    y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
+) -> np.ndarray:
+    return relu(unpool2d(y, switches, size, stride, pad, out_size, collisions))
+
+
+def lrn(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(all="ignore"):
+        scale = _sum_over_maps(x * x, -(size // 2), (size - 1) // 2)
+        scale *= alpha / size
+        scale += k
+        y = _to_minus(beta, scale)
+        y *= x
+    return y, scale
+
+
+def lrn_grad(
+    dy: np.ndarray, x: np.ndarray, y: np.ndarray, scale: np.ndarray, size: int, alpha: float, beta: float
+) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        # map d lies in the windows of the maps c with d - (size - 1) // 2 <= c <= d + size // 2
+        through_scale = _sum_over_maps(dy * y / scale, -((size - 1) // 2), size // 2)
+        through_scale *= x
+        through_scale *= 2 * alpha * beta / size
+        dx = _to_minus(beta, scale)
+        dx *= dy
+        dx -= through_scale
+    return dx
+
+
+def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        y = x @ w.T
+        if b is not None:
+            y += b
+    return y
+
+
+def linear_input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return dy @ w
+
+
+def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return dy.T @ x
+
+
+def _out_size(size: Sides, window: Sides, stride: Sides, pad: Sides) -> Sides:
+    height, width = ((side + 2 * p - r) // s + 1 for side, r, s, p in zip(size, window, stride, pad, strict=True))
+    return height, width
+
+
+def _pieces(outputs: np.ndarray, bytes_each: int) -> Iterator[tuple[slice, slice]]:
+    """Cut the outputs (N,K,P,Q) into slices of images and of rows whose columns, `bytes_each` an output, fit in PIECE_BYTES."""
+    images, _, rows, width = outputs.shape
+    rows_at_once = max(1, PIECE_BYTES // (bytes_each * width))
+    if rows_at_once >= rows:
+        step = rows_at_once // rows
+        for start in range(0, images, step):
+            yield slice(start, min(start + step, images)), slice(0, rows)
+        return
+    for image in range(images):
+        for start in range(0, rows, rows_at_once):
+            yield slice(image, image + 1), slice(start, min(start + rows_at_once, rows))
+
+
+def _reached(r: int, s: int, stride: Sides, rows: slice, width: int) -> tuple[slice, slice, slice, slice]:
+    """In a padded input (N,C,H,W): the positions that place (r, s) of the windows in output `rows` sees, `width` to a row."""
+    first = rows.start * stride[0] + r
+    last = (rows.stop - 1) * stride[0] + r
+    every = slice(None)
+    return every, every, slice(first, last + 1, stride[0]), slice(s, (width - 1) * stride[1] + s + 1, stride[1])
+
+
+def _columns(padded: np.ndarray, window: Sides, stride: Sides, rows: slice, width: int) -> np.ndarray:
+    """(C*R*S, n*p*Q): under each output position of `rows`, the inputs that its filter sees."""
+    images, channels = padded.shape[:2]
+    columns = np.empty((channels, *window, images, rows.stop - rows.start, width), padded.dtype)
+    for r, s in np.ndindex(*window):
+        columns[:, r, s] = padded[_reached(r, s, stride, rows, width)].swapaxes(0, 1)
+    return columns.reshape(channels * window[0] * window[1], -1)
+
+
+def _by_map(outputs: np.ndarray) -> np.ndarray:
+    """(n,K,p,Q) -> (K, n*p*Q), the layout of the columns."""
+    return np.ascontiguousarray(outputs.swapaxes(0, 1)).reshape(outputs.shape[1], -1)
+
+
+def _padded(x: np.ndarray, pad: Sides, fill: float = 0.0) -> np.ndarray:
+    """x with `pad` rows and columns of `fill` around it; x itself without padding."""
+    if pad == (0, 0):
+        return x
+    padded = np.full((*x.shape[:2], x.shape[2] + 2 * pad[0], x.shape[3] + 2 * pad[1]), fill, x.dtype)
+    padded[:, :, pad[0] : pad[0] + x.shape[2], pad[1] : pad[1] + x.shape[3]] = x
+    return padded
+
+
+def _without_padding(padded: np.ndarray, pad: Sides, size: Sides) -> np.ndarray:
+    return np.ascontiguousarray(padded[:, :, pad[0] : pad[0] + size[0], pad[1] : pad[1] + size[1]])
+
+
+def _padding_never_wins(y: np.ndarray, place: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> None:
+    """A window whose every input is -inf ties with its padding: its switch is the first place inside the input."""
+    first_row = np.maximum(pad[0] - np.arange(y.shape[2]) * stride[0], 0)
+    first_column = np.maximum(pad[1] - np.arange(y.shape[3]) * stride[1], 0)
+    first = (first_row[:, None] * size[1] + first_column).astype(np.uint8)  # (P, Q)
+    np.copyto(place, first, where=np.isneginf(y))
+
+
+def _sum_over_maps(x: np.ndarray, before: int, after: int) -> np.ndarray:
+    """Sum of the maps c + before ... c + after that exist, for each map c of x (N,C,H,W)."""
+    total = x.copy()  # the map itself; every window holds it
+    maps = x.shape[1]
+    for offset in range(max(before, 1 - maps), min(after, maps - 1) + 1):
+        if offset > 0:
+            total[:, :-offset] += x[:, offset:]
+        elif offset < 0:
+            total[:, -offset:] += x[:, :offset]
+    return total
+
+
+def _to_minus(beta: float, scale: np.ndarray) -> np.ndarray:
+    """scale ** -beta; for the usual beta of 0.75 from square roots, several times faster than a power."""
+    if beta == 0.75:
+        root = np.sqrt(scale)
+        root *= np.sqrt(root)
+        return np.reciprocal(root, out=root)
+    return scale**-beta
