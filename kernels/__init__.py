@@ -66,6 +66,6 @@ PROJECT = "minizf"  # tells this package from any other named `kernels`; minizf 
 
 if __name__ != "kernels" or Path(contract.__file__).parent != Path(__file__).parent:
     raise ImportError(
-        f"`kernels` from {__file__} (imported as {__name__!r}) works with modules of {contract.__file__}: these are two packages; "
-        "put minizf's project folder first on the path, or uninstall the other package (`pip uninstall kernels`)"
+        f"`kernels` from {__file__} (imported as {__name__!r}) works with modules of {contract.__file__}: these are two "
+        "packages; put minizf's project folder first on the path, or uninstall the other (`pip uninstall kernels`)"
     )

@@ -134,7 +134,9 @@ def _load(name: str, asked_by: str = "") -> Loaded:
         operations = importlib.import_module(known.module)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(name, f"{error}; {known.remedy}", asked_by) from error
-    if operations.__file__ is None:  # a bare folder left over from another version imports as an empty namespace
+    if (
+        getattr(operations, "__file__", None) is None
+    ):  # a bare folder left over from another version imports as an empty namespace
         raise BackendUnavailable(name, f"{known.module} has no code in it; install minizf again", asked_by)
     _loaded[name] = Loaded(name, known.dtypes, operations, arrays)
     return _loaded[name]
