@@ -41,7 +41,7 @@ def gradcheck(
     """Checks d(loss)/d(every parameter and the input) of a net at `samples` random coordinates of each array.
 
     x (N, C, H, W) any float; the net's parameters are converted to float64 for the check and restored. The loss is a fixed
-    random weighting of the outputs, so every output counts. step: h, relative to each array's own scale; noise: slopes below
+    random weighting of the outputs, so every output counts. step: h for values of order one or less; noise: slopes below
     it count as zero.
     """
     rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def gradcheck(
 
 def check_array(net, x, name, array, gradient, weighting, tape, report, rng, samples, step, tolerance, noise):
     """Adds to `report` what the sampled coordinates of one array show; the array is left as it was."""
-    h = step * max(float(np.abs(array).mean()), 1e-3)
+    h = step * max(float(np.abs(array).mean()), 1.0)
     flat = array.reshape(-1)
     for i in rng.choice(flat.size, min(samples, flat.size), replace=False):
         before = flat[i]

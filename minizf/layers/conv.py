@@ -22,7 +22,7 @@ from minizf.layers.rules import DECONVNET, Rules
 
 @dataclass
 class ConvTape:
-    x: np.ndarray | None  # (N, C, H, W); None for windows, which only go down by `deconv`
+    x: np.ndarray | None  # (N, C, H, W); None where only `deconv` will be asked, which needs no input
     size: tuple[int, int]  # (H, W)
     pad: tuple[int, int]
 
@@ -32,6 +32,7 @@ class Conv2d(Layer):
 
     array_names = ("weight", "bias")
     option_names = ("stride", "pad")
+    way_down = "filter"
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray | None, stride: int | tuple = 1, pad: int | tuple = 0):
         if weight.ndim != 4:
@@ -64,6 +65,9 @@ class Conv2d(Layer):
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         return kernels.conv2d_transpose(r, self.weight, self.reach.stride, tape.pad, tape.size)
+
+    def pick(self, tape, images):
+        return ConvTape(None, tape.size, tape.pad)
 
     def window(self, tape, images, origin, size):
         return ConvTape(None, covered(size, self.reach), (0, 0))

@@ -33,6 +33,7 @@ class Layer:
     array_names: ClassVar[tuple[str, ...]] = ()  # trained parameters, in the order of the constructor
     option_names: ClassVar[tuple[str, ...]] = ()  # plain values, in the order of the constructor
     reach: Reach | None = None  # None: works position by position, or sees everything (after Flatten)
+    way_down: ClassVar[str] = "pass"  # what `deconv` does, in the paper's word: "unpool", "rectify", "filter"; "pass": nothing
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -65,6 +66,15 @@ class Layer:
         raise NoDeconvRule(
             f"{type(self).__name__} has no deconv rule; write its `deconv(r, tape, rules)`, or project from a layer below it"
         )
+
+    def pick(self, tape: Any, images: np.ndarray) -> Any:
+        """The tape of `images` (B,) alone, in that order; an image may come several times.
+
+        As it stands it serves tapes that are None or one array with the images in front; others write their own.
+        """
+        if tape is None or isinstance(tape, np.ndarray):
+            return tape if tape is None else tape[images]
+        raise NoDeconvRule(f"{type(self).__name__} has no deconv rule for some images of many; write its `pick(tape, images)`")
 
     def window(self, tape: Any, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> Any:
         """A tape for windows of the output, as if each were an image of its own, so that `deconv` serves them unchanged.

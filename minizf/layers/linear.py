@@ -17,6 +17,8 @@ from minizf.layers.rules import DECONVNET, Rules
 class Flatten(Layer):
     """(N, C, H, W) -> (N, C*H*W), row-major. The tape is the shape that came."""
 
+    way_down = "reshape"
+
     def output_shape(self, shape):
         return (int(np.prod(shape)),)
 
@@ -29,11 +31,15 @@ class Flatten(Layer):
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         return r.reshape(r.shape[0], *tape)
 
+    def pick(self, tape, images):
+        return tape
+
 
 class Linear(Layer):
     """Fully connected, `weight` (G, F) and `bias` (G,). The tape is the input."""
 
     array_names = ("weight", "bias")
+    way_down = "filter"
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray):
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
@@ -59,3 +65,6 @@ class Linear(Layer):
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         return kernels.linear_input_grad(r, self.weight)
+
+    def pick(self, tape, images):
+        return None

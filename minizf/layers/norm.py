@@ -31,6 +31,7 @@ class LRN(Layer):
     """Contrast normalisation across `size` neighbouring maps at each position."""
 
     option_names = ("size", "alpha", "beta", "k")
+    way_down = "skip"
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
@@ -49,6 +50,9 @@ class LRN(Layer):
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         return r if rules.lrn == "skip" else self.backward(r, tape)[0]
+
+    def pick(self, tape, images):
+        return LRNTape(tape.x[images], tape.y[images], tape.scale[images])
 
     def window(self, tape, images, origin, size):
         x, y, scale = (cut(maps, images, origin, size) for maps in (tape.x, tape.y, tape.scale))

@@ -32,6 +32,7 @@ class MaxPool2d(Layer):
     """Maximum over windows of `size` every `stride`; padding never wins. size, stride, pad: an int or (rows, columns)."""
 
     option_names = ("size", "stride", "pad")
+    way_down = "unpool"
 
     def __init__(self, size: int | tuple, stride: int | tuple, pad: int | tuple = 0):
         self.size, self.stride, self.pad = size, stride, pad
@@ -52,6 +53,9 @@ class MaxPool2d(Layer):
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         size, stride = self.reach.size, self.reach.stride
         return kernels.unpool2d(r, tape.switches, size, stride, tape.pad, tape.size, rules.collisions)
+
+    def pick(self, tape, images):
+        return PoolTape(tape.switches[images], tape.size, tape.pad)
 
     def window(self, tape, images, origin, size):
         return PoolTape(cut(tape.switches, images, origin, size), covered(size, self.reach), (0, 0))

@@ -18,6 +18,8 @@ from minizf.layers.rules import DECONVNET, Rules
 class ReLU(Layer):
     """y = max(x, 0); NaN stays NaN. The tape is y itself: it is positive exactly where the gradient passes."""
 
+    way_down = "rectify"
+
     def forward(self, x, rng=None):
         y = kernels.relu(x)
         return y, y
