@@ -244,10 +244,11 @@ def explain_divergence(net: Net, tape: Tape, batch: np.ndarray, at: Progress, re
             bad = [key for key, array in layer.arrays.items() if array is not None and not np.isfinite(array).all()]
             culprit = f"layer {name}" + (f" (its {' and '.join(bad)} no longer finite either)" if bad else "")
             break
+    images = ", ".join(map(str, batch[:5]))
     return (
-        f"the loss is no longer a number in epoch {at.epoch + 1}, step {at.step + 1} "
-        f"(images {', '.join(map(str, batch[:5]))} ...); first output that is not finite: {culprit}. Try a learning rate below {recipe.learning_rate:g} (a tenth of it), keep "
-        "filter renormalisation on, and look at the images named; the last saved state of the run is intact"
+        f"the loss is no longer a number in epoch {at.epoch + 1}, step {at.step + 1} (images {images} ...); first output that is "
+        f"not finite: {culprit}. Try a learning rate below {recipe.learning_rate:g} (a tenth of it), keep filter renormalisation "
+        "on, and look at the images named; the last saved state of the run is intact"
     )
 
 
