@@ -57,6 +57,22 @@ KNOWN = {
     )
 }
 BEST_FIRST = ("numba", "numpy", "reference")
+OPERATIONS = (
+    "conv2d",
+    "conv2d_transpose",
+    "conv2d_weight_grad",
+    "maxpool2d",
+    "unpool2d",
+    "relu",
+    "relu_grad",
+    "relu_maxpool",
+    "unpool_relu",
+    "lrn",
+    "lrn_grad",
+    "linear",
+    "linear_input_grad",
+    "linear_weight_grad",
+)
 
 _active: Loaded | None = None
 _loaded: dict[str, Loaded] = {}
@@ -134,9 +150,8 @@ def _load(name: str, asked_by: str = "") -> Loaded:
         operations = importlib.import_module(known.module)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(name, f"{error}; {known.remedy}", asked_by) from error
-    if (
-        getattr(operations, "__file__", None) is None
-    ):  # a bare folder left over from another version imports as an empty namespace
-        raise BackendUnavailable(name, f"{known.module} has no code in it; install minizf again", asked_by)
+    missing = [operation for operation in OPERATIONS if not hasattr(operations, operation)]
+    if missing:  # also what an old folder without code imports as
+        raise BackendUnavailable(name, f"{known.module} lacks {', '.join(missing)}; install minizf again", asked_by)
     _loaded[name] = Loaded(name, known.dtypes, operations, arrays)
     return _loaded[name]

@@ -15,7 +15,7 @@ PIECE_BYTES = 16 * 2**20
 
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
-    filters, _, *window = w.shape
+    filters, window = len(w), (w.shape[2], w.shape[3])
     y = np.empty((x.shape[0], filters, *_out_size(x.shape[2:], window, stride, pad)), x.dtype)
     flat = w.reshape(filters, -1)  # (K, CRS)
     padded = _padded(x, pad)
@@ -30,7 +30,7 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pa
 
 
 def conv2d_transpose(dy: np.ndarray, w: np.ndarray, stride: Sides, pad: Sides, size: Sides) -> np.ndarray:
-    filters, channels, *window = w.shape
+    filters, channels, window = len(w), w.shape[1], (w.shape[2], w.shape[3])
     padded = np.zeros((dy.shape[0], channels, size[0] + 2 * pad[0], size[1] + 2 * pad[1]), dy.dtype)
     flat = w.reshape(filters, -1).T  # (CRS, K)
     with np.errstate(all="ignore"):
@@ -79,7 +79,7 @@ def unpool2d(
     y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
 ) -> np.ndarray:
     padded = np.zeros((*y.shape[:2], out_size[0] + 2 * pad[0], out_size[1] + 2 * pad[1]), y.dtype)
-    named_by = np.zeros(padded.shape, np.uint8) if collisions in ("mean", "max") else None
+    named_by = np.zeros(padded.shape, np.uint16)  # up to 256 windows
     rows = slice(0, y.shape[2])
     with np.errstate(all="ignore"):
         # a position's windows come in row-major order when the places go backwards: the later the window, the earlier the place
@@ -94,7 +94,7 @@ def unpool2d(
                 np.copyto(target, y, where=larger)
             else:
                 np.add(target, y, out=target, where=here)
-            if named_by is not None:
+            if collisions in ("max", "mean"):
                 named_by[reached] += here
         if collisions == "mean":
             padded /= np.maximum(named_by, 1)
