@@ -1,1 +1,22 @@
-"""Image sets."""
+"""Image sets: `load` names them all one way; `Preprocess` and the crops make them what a net reads."""
+
+from minizf.data.dataset import ArrayDataset, DataError, Dataset, Subset, first_per_class
+from minizf.data.preprocess import Preprocess, random_crop_flip, ten_crop
+from minizf.data.spec import known_forms, load
+from minizf.data.summary import Summary, describe, sample_per_class
+
+__all__ = [
+    "ArrayDataset",
+    "DataError",
+    "Dataset",
+    "Preprocess",
+    "Subset",
+    "Summary",
+    "describe",
+    "first_per_class",
+    "known_forms",
+    "load",
+    "random_crop_flip",
+    "sample_per_class",
+    "ten_crop",
+]
