@@ -5,9 +5,9 @@
                                                           5th, 10th, ...) is validation, the others train; a class of two to
                                                           four images gives its last
 
-A single folder around all this, as archives have, is stepped into. Class names are the folder names in natural order (2 before 10). Every file
-in a class folder, however deep, is taken for an image, except hidden files and the plain non-images of NOT_IMAGES: an image is
-never dropped in silence.
+A single folder around all this, as archives have, is stepped into. Class names are the folder names in natural order (2 before
+10). Every file in a class folder, however deep, is taken for an image, except hidden files and the plain non-images of
+NOT_IMAGES: an image is never dropped in silence.
 """
 
 from pathlib import Path

@@ -1,0 +1,51 @@
+"""Capabilities: a test that needs something this machine lacks is deselected, and the summary says why."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+DATA_FOLDER = Path(os.environ.get("MINIZF_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
+
+
+def missing_capabilities(config) -> dict[str, str]:
+    """Marker -> why tests with it cannot run here."""
+    missing = {}
+    if not DATA_FOLDER.is_dir():
+        missing["data"] = f"real image sets not found in {DATA_FOLDER}; name their folder in MINIZF_DATA"
+    if not all(importlib.util.find_spec(name) for name in ("torch", "captum")):
+        missing["torch"] = "PyTorch or Captum is not installed; pip install 'minizf[oracle]'"
+    if not config.getoption("--run-slow"):
+        missing["slow"] = "give --run-slow"
+    return missing
+
+
+def pytest_collection_modifyitems(config, items):
+    reasons = missing_capabilities(config)
+    config.deselected_for = {}
+    kept = []
+    for item in items:
+        marker = next((marker for marker in reasons if item.get_closest_marker(marker)), None)
+        if marker is None:
+            kept.append(item)
+        else:
+            config.deselected_for.setdefault(f"{marker}: {reasons[marker]}", []).append(item)
+    for dropped in config.deselected_for.values():
+        config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for reason, dropped in getattr(config, "deselected_for", {}).items():
+        terminalreporter.write_line(f"DESELECTED {len(dropped)} tests marked {reason}")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of the real image sets, for tests marked `data`."""
+    return DATA_FOLDER
