@@ -192,13 +192,16 @@ def end_epoch(net, preprocess, train_set, val_set, recipe, at: Progress) -> None
             "images_per_s": len(train_set) / max(at.seconds - before, 1e-9),
         }
     )
-    if scores.top1 > at.best:
-        at.best, at.stalled = scores.top1, 0
-    else:
-        at.stalled += 1
+    note_validation(recipe, at, scores.top1)
+    at.epoch, at.step, at.loss_sum, at.right = at.epoch + 1, 0, 0.0, 0
+
+
+def note_validation(recipe: Recipe, at: Progress, accuracy: float) -> None:
+    """Lowers the rate when `patience` epochs in a row have brought no better accuracy (schedule "plateau")."""
+    at.stalled = 0 if accuracy > at.best else at.stalled + 1
+    at.best = max(at.best, accuracy)
     if recipe.schedule == "plateau" and at.stalled >= recipe.patience:
         at.rate_factor, at.stalled = at.rate_factor * recipe.anneal, 0
-    at.epoch, at.step, at.loss_sum, at.right = at.epoch + 1, 0, 0.0, 0
 
 
 @dataclass(frozen=True)
@@ -216,14 +219,15 @@ class Scores:
 def evaluate(
     net: Net, preprocess: Preprocess, dataset: Dataset, batch: int = 128, ten_crops: bool = False, show_progress: bool = False
 ) -> Scores:
-    """Scores of a net on a data set. ten_crops averages the probabilities over ten views (paper, section 3)."""
+    """Scores of a net on a data set. ten_crops averages the probabilities over ten views (paper, section 3); where a
+    mirrored image would change its class, over the five that are not mirrored."""
     loss, top1, top5 = 0.0, 0, 0
-    views = 10 if ten_crops else 1
+    views = (10 if dataset.mirror else 5) if ten_crops else 1
     batches = range(0, len(dataset), max(1, batch // views))
     for start in tqdm(batches, desc="evaluating", disable=None if show_progress else True, leave=False):
         index = np.arange(start, min(start + batches.step, len(dataset)))
         images = dataset.images(index)
-        crops = ten_crop(images) if ten_crops else images[:, None]  # (n, views, C, H, W)
+        crops = ten_crop(images)[:, :views] if ten_crops else images[:, None]  # (n, views, C, H, W)
         logits, _ = net.forward(preprocess(crops.reshape(-1, *images.shape[1:])))
         p = softmax(logits).reshape(len(index), views, -1).mean(axis=1)  # (n, classes)
         labels = dataset.labels[index]
@@ -246,9 +250,9 @@ def explain_divergence(net: Net, tape: Tape, batch: np.ndarray, at: Progress, re
             break
     images = ", ".join(map(str, batch[:5]))
     return (
-        f"the loss is no longer a number in epoch {at.epoch + 1}, step {at.step + 1} (images {images} ...); first output that is "
-        f"not finite: {culprit}. Try a learning rate below {recipe.learning_rate:g} (a tenth of it), keep filter renormalisation "
-        "on, and look at the images named; the last saved state of the run is intact"
+        f"the loss is no longer a number in epoch {at.epoch + 1}, step {at.step + 1} (images {images} ...); first output "
+        f"not finite: {culprit}. Try a learning rate below {recipe.learning_rate:g} (a tenth of it), keep filter "
+        "renormalisation on, and look at the images named; the last saved state of the run is intact"
     )
 
 

@@ -1,0 +1,211 @@
+"""The command line: one verb a user types is one function of `minizf.commands` that it calls.
+
+Exit codes for scripts: 0 done, 1 could not be done (the reason is on the last line), 2 wrong usage, 130 stopped with Ctrl-C.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from minizf import __version__
+
+VERBS: list = []
+
+
+def verb(function):
+    """Adds one verb's parser, in the order of this file."""
+    VERBS.append(function)
+    return function
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code."""
+    options = parser().parse_args(arguments)
+    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("minizf").setLevel(level)
+    try:
+        from minizf import commands
+
+        return getattr(commands, options.verb)(options) or 0
+    except KeyboardInterrupt as stop:
+        print(f"minizf {options.verb}: {stop or 'stopped'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except (ValueError, OSError, ArithmeticError, IndexError, RuntimeError, MemoryError) as error:
+        if options.verbose:
+            raise
+        text = str(error) or type(error).__name__
+        print(f"minizf {options.verb}: {text}\n(-v shows where this happened)", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("-q", "--quiet", action="store_true", help="print only results and errors, no progress")
+    everywhere.add_argument("-v", "--verbose", action="store_true", help="print more, and full tracebacks")
+    everywhere.add_argument(
+        "--backend", metavar="NAME", help="kernel implementation (see `minizf doctor`); default: the fastest"
+    )
+
+    top = argparse.ArgumentParser(
+        prog="minizf",
+        description="Train a convolutional network, open it, and look at what every feature in it sees.",
+        epilog="example: minizf demo        then open the page it names",
+    )
+    top.add_argument("--version", action="version", version=f"minizf {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for add in VERBS:
+        name = add.__name__.removeprefix("add_")
+        summary, _, example = add.__doc__.partition("\n\n")
+        sub = verbs.add_parser(
+            name,
+            parents=[everywhere],
+            help=summary.rstrip("."),
+            description=summary,
+            epilog="\n".join(line.strip() for line in example.strip().splitlines()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(sub)
+    return top
+
+
+@verb
+def add_demo(sub):
+    """Train zfnet64 on drawn scenes in about two minutes and write its atlas.
+
+    example: minizf demo --out runs/demo
+    """
+    sub.add_argument("--out", default="runs/demo", metavar="RUN", help="run folder (default: %(default)s)")
+
+
+@verb
+def add_train(sub):
+    """Train a network; Ctrl-C keeps what was learned, --resume goes on.
+
+    examples:
+    minizf train zfnet64 --data scenes --out runs/scenes
+    minizf train zfnet64 --data tiny-imagenet:tiny-imagenet-200.zip --epochs 24 --out runs/tiny
+    minizf train alexnet64 --data folder:my-photos --out runs/mine --schedule plateau
+    minizf train --resume runs/tiny
+    """
+    sub.add_argument("net", nargs="?", default="zfnet64", metavar="NET", help="zfnet64 (default) or alexnet64")
+    sub.add_argument(
+        "--data", default="scenes", metavar="SPEC", help="image set (default: scenes); `minizf data -h` lists the forms"
+    )
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("--out", metavar="RUN", help="new run folder (default: runs/NET-DATA)")
+    where.add_argument("--resume", metavar="RUN", help="go on with this run, with the options it was begun with")
+    sub.add_argument("--size", type=int, default=64, metavar="PIXELS", help="side of the net's input (default: %(default)s)")
+    sub.add_argument(
+        "--checkpoints",
+        default="1,2,5,10,20,30,40,64",
+        metavar="EPOCHS",
+        help="keep weights after these (default: %(default)s)",
+    )
+    recipe = sub.add_argument_group("recipe (defaults follow the paper, scaled to this size)")
+    recipe.add_argument("--epochs", type=int, metavar="N", help="times over the training set (default: 24)")
+    recipe.add_argument("--batch", type=int, metavar="N", help="images a step (default: 64)")
+    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="at the start (default: 0.01)")
+    recipe.add_argument("--momentum", type=float, metavar="M", help="(default: 0.9)")
+    recipe.add_argument("--weight-decay", type=float, metavar="D", help="(default: 0.0005)")
+    recipe.add_argument("--schedule", choices=("cosine", "plateau", "constant"), help="how the rate falls (default: cosine)")
+    recipe.add_argument(
+        "--patience", type=int, metavar="N", help="plateau: epochs without progress before it falls (default: 3)"
+    )
+    recipe.add_argument(
+        "--filter-rms", type=float, metavar="R", help="filters above this RMS are scaled back; 0: never (default: 0.1)"
+    )
+    recipe.add_argument("--jitter", type=int, metavar="PIXELS", help="random crops move by up to this (default: 6)")
+    recipe.add_argument("--no-flip", dest="flip", action="store_false", default=None, help="do not mirror images")
+    recipe.add_argument("--seed", type=int, metavar="N", help="of weights, order, crops and dropout (default: 0)")
+    sub.add_argument("--ten-crops", action="store_true", help="at the end, also evaluate over ten crops of each image")
+
+
+@verb
+def add_atlas(sub):
+    """Find each map's nine strongest images, project them to pixels, and write all as one offline page.
+
+    examples:
+    minizf atlas runs/demo
+    minizf atlas runs/tiny --layers relu2,relu5 --plates
+    minizf atlas runs/demo --data folder:my-photos --out mine.html
+    """
+    sub.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
+    sub.add_argument("--data", metavar="SPEC", help="images to search (default: the run's own)")
+    sub.add_argument("--split", choices=("train", "val"), default="val", help="which part of them (default: %(default)s)")
+    sub.add_argument("--epoch", type=int, metavar="N", help="weights after this epoch (default: the last)")
+    sub.add_argument("--layers", metavar="NAMES", help="comma-separated (default: the rectifier behind every convolution)")
+    sub.add_argument("--out", metavar="FILE", help="the page (default: RUN/atlas.html)")
+    sub.add_argument("--plates", action="store_true", help="also write each layer as a PNG plate, as in the paper's figure 2")
+    add_rules(sub)
+
+
+@verb
+def add_look(sub):
+    """Show one image through the net: prediction, strongest maps of a layer, and their projections.
+
+    examples:
+    minizf look runs/demo 17
+    minizf look runs/demo photo.jpg --layer relu3 --out look.png
+    minizf look runs/demo 17 --layer relu4 --map 12 --trace trace.png
+    """
+    sub.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
+    sub.add_argument("image", metavar="IMAGE", help="an image file, or the number of an image in the run's validation set")
+    sub.add_argument("--data", metavar="SPEC", help="take the number from this image set instead")
+    sub.add_argument("--epoch", type=int, metavar="N", help="weights after this epoch (default: the last)")
+    sub.add_argument("--layer", metavar="NAME", help="whose maps to show (default: the last convolution's rectifier)")
+    sub.add_argument("--map", type=int, metavar="K", help="show this map instead of the strongest")
+    sub.add_argument("--maps", type=int, default=6, metavar="N", help="how many maps (default: %(default)s)")
+    sub.add_argument("--out", default="look.png", metavar="FILE", help="the picture (default: %(default)s)")
+    sub.add_argument("--trace", metavar="FILE", help="also draw the strongest map's way down step by step")
+    add_rules(sub)
+
+
+@verb
+def add_doctor(sub):
+    """Say in plain words what this machine can use, and why not.
+
+    example: minizf doctor
+    """
+
+
+@verb
+def add_data(sub):
+    """Show a page of samples of an image set, with their labels.
+
+    examples:
+    minizf data scenes --truth
+    minizf data fashion-mnist:fashion-mnist --split val --out samples.png
+
+    image sets:
+    scenes[:seed=3,images=8000,shortcut=ball]      drawn, nothing to download
+    fashion-mnist:FOLDER  mnist:FOLDER             the official idx files
+    cifar10:FOLDER_OR_TAR_GZ                       the official binary version
+    tiny-imagenet:FOLDER_OR_ZIP                    the official layout
+    folder:FOLDER[,enlarge=yes]                    class folders, or train/ and val/ with class folders
+    """
+    sub.add_argument("data", metavar="SPEC", help="image set, see below")
+    sub.add_argument("--split", choices=("train", "val"), default="train", help="which part (default: %(default)s)")
+    sub.add_argument("--size", type=int, metavar="PIXELS", help="side of the images (default: the set's own)")
+    sub.add_argument("--per-class", type=int, default=8, metavar="N", help="samples a class (default: %(default)s)")
+    sub.add_argument("--seed", type=int, default=0, metavar="N", help="which samples (default: %(default)s)")
+    sub.add_argument("--truth", action="store_true", help="scenes: draw object outlines and part boxes too")
+    sub.add_argument("--out", default="samples.png", metavar="FILE", help="the picture (default: %(default)s)")
+
+
+def add_rules(sub):
+    """The choices on which published deconvnets disagree."""
+    rules = sub.add_argument_group("rules of the deconvnet (defaults: the paper's)")
+    rules.add_argument("--rectify", choices=("signal", "mask", "both"), default="signal", help="deconvnet, gradient, or guided")
+    rules.add_argument(
+        "--collisions", choices=("sum", "max", "mean", "last"), default="sum", help="two windows at one position"
+    )
+    rules.add_argument("--lrn", choices=("skip", "jacobian"), default="skip", help="contrast normalisation on the way down")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
