@@ -1,0 +1,64 @@
+"""How the kernels are compiled: once for a machine, kept on disk, and announced.
+
+Numba keeps compiled code beside the source and compiles again when that one file changes. Our kernels call one another across
+files and bake in tile sizes, so they are stamped with all files of this package and with the tiles: touch any, and everything
+is compiled afresh.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numba
+from numba.core import event
+
+from kernels.numba_cpu import machine
+
+log = logging.getLogger("minizf.kernels")
+
+
+def _stamp() -> tuple[str, int]:
+    digest = hashlib.sha256(f"{machine.DESCRIPTION} {machine.ROWS} {machine.FLAT_ROWS} {machine.FLAT_VECTORS}".encode())
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest(), len(files)
+
+
+STAMP = _stamp()
+
+
+def _compiled(function, **options):
+    dispatcher = numba.njit(cache=True, error_model="numpy", **options)(function)
+    cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = STAMP
+    return dispatcher
+
+
+def kernel(function):
+    """Compile a function whose `prange` loop is shared between the processor's cores."""
+    return _compiled(function, parallel=True, nogil=True)
+
+
+def piece(function):
+    """Compile a function that kernels call: the work of one core."""
+    return _compiled(function, nogil=True)
+
+
+class _Announce(event.Listener):
+    """Say one line when the first kernel of this process has to be compiled; stay silent when all come from disk."""
+
+    said = False
+
+    def on_start(self, event):
+        ours = event.data["dispatcher"].py_func.__module__.startswith("kernels.numba_cpu")
+        if ours and not self.said:
+            self.said = True
+            log.warning("compiling the CPU kernels for this machine: once, about 20 s in all; later starts load them from disk")
+
+    def on_end(self, event):
+        pass
+
+
+event.register("numba:compile", _Announce())

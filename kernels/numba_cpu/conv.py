@@ -1,0 +1,44 @@
+"""Convolution: rows are output pixels, taps are (c, r, s), lanes are filters.
+
+    y[n, k, p, q] = b[k] + sum over c, r, s of x[n, c, p*sh + r - ph, q*sw + s - pw] * w[k, c, r, s]
+
+In the padded input the address splits into a part that depends on the pixel only and a part that depends on the tap only:
+
+    address = [n, p*sh, q*sw] + [c, r, s]
+
+so a stride costs nothing: it only changes the first part.
+"""
+
+import numpy as np
+
+from kernels.numba_cpu.machine import LANES
+from kernels.numba_cpu.packing import filter_taps, flat, pack_rows, padded
+from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
+
+
+def conv2d(x, w, b, stride, pad):
+    """x (N,C,H,W), w (K,C,R,S), b (K,) or None -> y (N,K,P,Q)."""
+    (images, channels, height, width), (filters, _, r, s) = x.shape, w.shape
+    (sh, sw), (ph, pw) = stride, pad
+    p, q = (height + 2 * ph - r) // sh + 1, (width + 2 * pw - s) // sw + 1
+    tall, wide = height + 2 * ph, width + 2 * pw
+    y = np.empty((images, filters, p, q), np.float32)
+    if y.size == 0:
+        return y
+    taps = filter_taps(channels, (r, s), tall, wide).astype(np.int32)
+    vectors = panel_vectors(filters)
+    panels, panel_taps = packed_filters(flat(w), filters, taps.size, vectors)
+    lanes_are_filters(
+        padded(x, ph, pw, tall, wide), taps, panels, panel_taps, np.zeros(filters, np.float32) if b is None else flat(b),
+        flat(y), filters, vectors, images,
+        (p, q, 0, channels * tall * wide, sh * wide, sw), (0, filters * p * q, q, 1), p * q
+    )  # fmt: skip
+    return y
+
+
+def packed_filters(matrix, filters, taps, vectors):
+    """Filters (K, T) flat -> panels for `lanes_are_filters`, and the address of each tap in a panel."""
+    width = vectors * LANES
+    panels = np.empty(-(-filters // width) * taps * width, np.float32)
+    pack_rows(matrix, filters, taps, width, panels)
+    return panels, np.arange(0, taps * width, width, dtype=np.int32)

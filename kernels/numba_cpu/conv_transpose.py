@@ -1,0 +1,94 @@
+"""The transposed convolution: gradient for the input, and the deconvnet's way down.
+
+    dx[n, c, h, w] = sum over k, r, s of dy[n, k, p, q] * w[k, c, r, s]   where p*sh + r - ph = h and q*sw + s - pw = w
+
+Which r can reach a row h depends only on (h + ph) mod sh: the rows fall into sh phases, the columns into sw. Within a phase,
+h = i*sh + a, the taps are r = rho, rho + sh, ... and each reads dy one row higher than the one before:
+
+    rho = (a + ph) mod sh        p = i + (a + ph) div sh - j        for r = rho + j*sh
+
+so every phase is a convolution of stride 1 over dy with its own share of the filters, flipped. No zeros are put between the
+numbers of dy, and nothing is added to one place by two threads.
+"""
+
+import numpy as np
+from numba import prange
+
+from kernels.numba_cpu.compiling import kernel
+from kernels.numba_cpu.machine import LANES
+from kernels.numba_cpu.packing import flat, padded
+from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
+
+
+def conv2d_transpose(dy, w, stride, pad, size):
+    """dy (N,K,P,Q), w (K,C,R,S), size (H,W) -> dx (N,C,H,W)."""
+    (images, filters, p, q), (_, channels, _, _) = dy.shape, w.shape
+    height, width = size
+    dx = np.empty((images, channels, height, width), np.float32)
+    if dx.size == 0:
+        return dx
+    rows = _phases(height, w.shape[2], stride[0], pad[0])
+    columns = _phases(width, w.shape[3], stride[1], pad[1])
+    (top, tall), (left, wide) = _reach(rows, p), _reach(columns, q)
+    source = padded(dy, top, left, tall, wide)
+    nothing = np.zeros(channels, np.float32)
+    vectors = panel_vectors(channels)
+    for a, high, r, p_of_tap in rows:
+        for b, broad, s, q_of_tap in columns:
+            taps = _tap_addresses(filters, p_of_tap + top, q_of_tap + left, tall, wide)
+            panels, panel_taps = _packed(w, r, s, stride, vectors)
+            lanes_are_filters(
+                source, taps, panels, panel_taps, nothing, flat(dx), channels, vectors, images,
+                (high, broad, 0, filters * tall * wide, wide, 1),
+                (a * width + b, channels * height * width, stride[0] * width, stride[1]), height * width
+            )  # fmt: skip
+    return dx
+
+
+def _phases(length, taps, stride, pad):
+    """For each phase a: (a, how many outputs i it has, its first tap, the p that tap j of output i = 0 reads for each j)."""
+    return [
+        (a, -(-(length - a) // stride), (a + pad) % stride, (a + pad) // stride - np.arange(len(range((a + pad) % stride, taps, stride))))
+        for a in range(min(stride, length))
+    ]  # fmt: skip
+
+
+def _reach(phases, present):
+    """(border to put before dy, length with borders) so that every tap of every phase reads inside; may cut dy as well."""
+    read = [(first.min(), first.max() + outputs) for _, outputs, _, first in phases if first.size]
+    low, high = min((r[0] for r in read), default=0), max((r[1] for r in read), default=present)
+    return -int(low), int(high - low)
+
+
+def _tap_addresses(filters, rows, columns, tall, wide):
+    k = np.arange(filters)[:, None, None]
+    return (k * (tall * wide) + rows[:, None] * wide + columns).astype(np.int32).reshape(-1)
+
+
+def _packed(w, r, s, stride, vectors):
+    filters, channels, high, broad = w.shape
+    width = vectors * LANES
+    taps = filters * len(range(r, high, stride[0])) * len(range(s, broad, stride[1]))
+    panels = np.empty(-(-channels // width) * taps * width, np.float32)
+    if taps:
+        pack_phase(flat(w), filters, channels, (high, broad), (r, s), stride, width, panels)
+    return panels, np.arange(0, taps * width, width, dtype=np.int32)
+
+
+@kernel
+def pack_phase(w, filters, channels, window, first, stride, width, panels):
+    """Taps r = first, first + stride, ... of w (K, C, R, S) -> panels (ceil(C / width), K * taps, width), zeros beyond C."""
+    high, broad = window
+    rows, columns = (high - first[0] + stride[0] - 1) // stride[0], (broad - first[1] + stride[1] - 1) // stride[1]
+    for k in prange(filters):
+        for panel in range((channels + width - 1) // width):
+            present = min(width, channels - panel * width)
+            target = (panel * filters + k) * rows * columns * width
+            source = (k * channels + panel * width) * high * broad
+            for i in range(rows):
+                for j in range(columns):
+                    tap = source + (first[0] + i * stride[0]) * broad + first[1] + j * stride[1]
+                    for lane in range(present):
+                        panels[target + lane] = w[tap + lane * high * broad]
+                    panels[target + present : target + width] = 0
+                    target += width
