@@ -1,0 +1,1 @@
+"""Pictures of networks: figures as PNG, and the atlas as one page to turn over."""
