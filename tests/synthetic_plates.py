@@ -66,8 +66,8 @@ def cut(dataset, image, boxes, size):
         if image[place] < 0:
             continue
         top, left, bottom, right = boxes[place]
-        t, l, b, r = max(top, 0), max(left, 0), min(bottom, high), min(right, wide)
-        within = (slice(t - top, b - top), slice(l - left, r - left))
+        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(bottom, high), min(right, wide)
+        within = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
         inside[place][within] = True
-        patches[place][:, *within] = dataset.images([image[place]])[0][:, t:b, l:r]
+        patches[place][:, *within] = dataset.images([image[place]])[0][:, y0:y1, x0:x1]
     return inside, patches

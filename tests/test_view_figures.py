@@ -75,7 +75,8 @@ def test_mosaic_places_every_cell():
         top, left = (i // 3) * 7, (i % 3) * 9
         assert np.array_equal(block[top : top + 6 : 2, left : left + 8 : 2], cell)
         assert np.array_equal(block[top + 1 : top + 6 : 2, left + 1 : left + 8 : 2], cell)
-    assert (block[6] == (9, 8, 7)).all() and (block[7:, 18:] == (9, 8, 7)).all()
+    assert (block[6] == (9, 8, 7)).all()
+    assert (block[7:, 18:] == (9, 8, 7)).all()
 
 
 def test_hatch_covers_exactly_the_padding():
@@ -106,8 +107,11 @@ def test_plate_shows_projections_left_and_patches_right():
             assert np.array_equal(right[cell][inside], photograph(drawn.patches[number, rank])[inside])
             assert (right[cell][~inside] >= PADDING.min()).all()
     said = " ".join(texts(figure))
-    assert BY_MAP.caption in said and "23 images of noise" in said and f"sees {high}x{wide} pixels" in said
-    assert "5" in texts(figure) and "0" in texts(figure)
+    assert BY_MAP.caption in said
+    assert "23 images of noise" in said
+    assert f"sees {high}x{wide} pixels" in said
+    assert "5" in texts(figure)
+    assert "0" in texts(figure)
 
 
 def test_plate_by_layer_shares_the_scale_of_all_maps():
@@ -164,7 +168,8 @@ def test_filters_of_a_net_without_pictures_to_show():
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 48, 96])
 def test_filter_columns_hold_them_all(count):
     columns = full_rows(count)
-    assert 1 <= columns <= count and columns >= count / columns
+    assert 1 <= columns <= count
+    assert columns >= count / columns
     if count in (16, 48, 96):
         assert count % columns == 0
 

@@ -26,7 +26,8 @@ def test_percentile_cuts_off_by_map():
     expected = np.rint(np.clip(p / scale, -1, 1) * 127) + 128
     # one level of slack: the scale is rounded to the projections' precision
     assert np.abs(percentile(90)(p).astype(int) - np.moveaxis(expected, 2, -1)).max() <= 1
-    assert (percentile(90)(p) == 255).any() and (percentile(90)(p) == 1).any()
+    assert (percentile(90)(p) == 255).any()
+    assert (percentile(90)(p) == 1).any()
     assert "90th" in percentile(90).caption
 
 
@@ -37,7 +38,9 @@ def test_zero_is_mid_grey_under_every_rule(name):
     p[0, 2] = 0
     p[2, :, :, 3] = 0
     pictures = RULES[name](p)
-    assert (pictures[1] == GREY).all() and (pictures[0, 2] == GREY).all() and (pictures[2, :, 3] == GREY).all()
+    assert (pictures[1] == GREY).all()
+    assert (pictures[0, 2] == GREY).all()
+    assert (pictures[2, :, 3] == GREY).all()
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -26,8 +26,9 @@ def draw_curves(rows: Sequence[dict], title: str = "Training", subtitle: str = "
         4.0,
         title,
         subtitle,
-        f"Training values are means over the epoch, under dropout and with shifted and mirrored images; validation values are "
-        f"taken after the epoch, without. The best validation accuracy, {100 * best['val_accuracy']:.1f} %, came in epoch {best['epoch']}."
+        "Training values are means over the epoch, under dropout and with shifted and mirrored images; validation values are "
+        "taken after the epoch, without. "
+        f"The best validation accuracy, {100 * best['val_accuracy']:.1f} %, came in epoch {best['epoch']}."
         + (" Dotted lines: the learning rate falls." if drops else ""),
         theme,
     )

@@ -25,7 +25,7 @@ def filter_pictures(weight: np.ndarray, rule: str = "filter") -> np.ndarray:
 
 
 def first_filters(net: Net) -> tuple[str, np.ndarray]:
-    """Name and weights (K, C, R, S) of the layer that reads the pixels. ValueError if that is not a convolution on grey or RGB."""
+    """Name and weights (K, C, R, S) of the layer that reads the pixels; ValueError if they make no pictures."""
     name, layer = next(iter(net.layers.items()))
     weight = layer.arrays.get("weight")
     if weight is None or weight.ndim != 4 or weight.shape[1] not in (1, 3):

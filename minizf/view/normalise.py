@@ -2,9 +2,9 @@
 
     projections (K, k, C, h, w) float  --rule.scale-->  scales (K, k)  --paint-->  pictures (K, k, h, w, 3) uint8
 
-A projection is a signal, not a photograph: it has a sign, and zero means that a pixel plays no part. So under every rule zero is
-the same mid-grey (128), brighter is positive, darker is negative, and colours are the image's own channels. What rules differ in
-is the value that reaches full black or white: the scale. Two pictures may be compared only if they share one.
+A projection is a signal, not a photograph: it has a sign, and zero means that a pixel plays no part. So under every rule zero
+is the same mid-grey (128), brighter is positive, darker is negative, and colours are the image's own channels. What rules
+differ in is the value that reaches full black or white: the scale. Two pictures may be compared only if they share one.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def rule(name: str) -> Rule:
 
 
 def paint(projections: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """(..., C, h, w) and scales (...) -> uint8 (..., h, w, 3): 128 + 127 * value / scale, cut off at +-1; scale 0 stays grey."""
+    """(..., C, h, w) and scales (...) -> uint8 (..., h, w, 3): 128 + 127 * value / scale, cut off at +-1."""
     channels = projections.shape[-3]
     if channels not in (1, 3):
         raise ValueError(f"a projection with {channels} channels is not a picture; expected 1 (grey) or 3 (red, green, blue)")

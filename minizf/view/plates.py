@@ -49,9 +49,9 @@ def draw_plate(
         max(across * (tile_w + apart) - apart, 5.2),
         math.ceil(len(chosen) / across) * tile_h - 0.26,
         title or f"What excites the maps of {plate.layer}",
-        f"{drawn}. Left of each pair: the pixels that caused the {k} strongest answers, projected down. Right: the same pixels in the image.",
-        f"{rule.caption} Strongest first, row by row; one place per image; beside the number of a map its largest and its {k}th value. "
-        f"Images: {data}. A unit of {plate.layer} sees {high}x{wide} pixels; hatched: beyond the image's edge.",
+        f"{drawn}. Left of each pair: what caused its {k} strongest answers, projected down to pixels. Right: those pixels.",
+        f"{rule.caption} Strongest first, row by row; one place per image; beside the number of a map its largest and its "
+        f"{k}th value. Images: {data}. A unit of {plate.layer} sees {high}x{wide} pixels; hatched: beyond the image's edge.",
         theme,
     )
     paper = tuple(round(255 * c) for c in to_rgb(theme.paper))

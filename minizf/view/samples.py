@@ -36,7 +36,7 @@ def draw_samples(
 ) -> Figure:
     """images: their numbers, or how many to draw with `seed`.
 
-    overlay: uint8 (n, h, w, 3), drawn in place of the plain images (see minizf.view.annotate); note: its sentence for the caption.
+    overlay: uint8 (n, h, w, 3), drawn in place of the plain images, with `note` as its sentence in the caption.
     """
     index = choose_samples(dataset, images, seed) if isinstance(images, int) else np.asarray(images)
     if not len(index):
@@ -49,12 +49,12 @@ def draw_samples(
     step = cell_h + line_height(SMALL) + gap
     shown = np.unique(dataset.labels[index]).size
     drawn = f", drawn at random with seed {seed}, the classes in turn" if isinstance(images, int) else ""
+    size = "x".join(map(str, dataset.image_shape[1:]))
     sheet = Sheet(
         max(columns * (cell_w + gap) - gap, 4.2),
         math.ceil(len(index) / columns) * step - gap,
         title or f"{dataset.name}, {dataset.split}",
-        subtitle
-        or f"{len(dataset):,} images of {dataset.image_shape[1]}x{dataset.image_shape[2]} pixels in {len(dataset.classes)} classes",
+        subtitle or f"{len(dataset):,} images of {size} pixels in {len(dataset.classes)} classes",
         f"{len(index)} images of {shown} classes{drawn}; below each its label and its number in the set. {note}",
         theme,
     )

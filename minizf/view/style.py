@@ -9,8 +9,8 @@
     | Caption: rule, data, units. |   muted, wrapped to the width
     +-----------------------------+
 
-Only matplotlib's object interface is used (no pyplot), so figures neither need a screen nor share state. The type is DejaVu Sans,
-which matplotlib brings along.
+Only matplotlib's object interface is used (no pyplot), so figures neither need a screen nor share state. The type is DejaVu
+Sans, which matplotlib brings along.
 """
 
 import io
