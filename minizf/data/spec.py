@@ -43,9 +43,9 @@ class Form(NamedTuple):
 IDX_OPTIONS: dict[str, Callable[[str], Any]] = {"channels": _gray_or_rgb}
 FORMS = {
     "scenes": Form(
-        "scenes or scenes:seed=3,images=8000,shortcut=ball",
+        "scenes or scenes:seed=3,images=8000,shortcut=ball,shortcut_class=cat",
         False,
-        {"seed": _whole_number, "images": _whole_number, "shortcut": str},
+        {"seed": _whole_number, "images": _whole_number, "shortcut": str, "shortcut_class": str},
     ),
     "mnist": Form("mnist:FOLDER[,channels=3]", True, IDX_OPTIONS),
     "fashion-mnist": Form("fashion-mnist:FOLDER[,channels=3]", True, IDX_OPTIONS),
