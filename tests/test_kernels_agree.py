@@ -1,0 +1,174 @@
+"""Every implementation gives what the definition gives: on fixed awkward shapes, and on whatever shapes hypothesis finds."""
+
+import kernel_checks
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_checks import CHECKS, Conv, Lrn, Pool, call, check_stored, close, normal
+
+import kernels
+
+FAST = [name for name, reason in kernels.available().items() if reason is None and name != "reference"]
+PAIRS = [(name, dtype) for name in FAST for dtype in kernels.backends.KNOWN[name].dtypes]
+each_implementation = pytest.mark.parametrize(("name", "dtype"), PAIRS, ids=[f"{name}-{dtype}" for name, dtype in PAIRS])
+
+seeds = st.integers(0, 2**32 - 2)
+batch = st.integers(1, 3)
+maps = st.integers(1, 6)
+side = st.integers(1, 13)
+
+
+@st.composite
+def convs(draw):
+    window = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    pad = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    stride = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    size = [draw(st.integers(max(1, r - 2 * p), 11)) for r, p in zip(window, pad, strict=True)]
+    return Conv((draw(batch), draw(maps), *size), draw(maps), window, stride, pad)
+
+
+@st.composite
+def pools(draw):
+    window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    pad = tuple(draw(st.integers(0, r - 1)) for r in window)
+    stride = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    size = [draw(st.integers(max(1, r - 2 * p), 13)) for r, p in zip(window, pad, strict=True)]
+    return Pool((draw(batch), draw(maps), *size), window, stride, pad)
+
+
+@st.composite
+def lrns(draw):
+    shape = draw(st.tuples(batch, st.integers(1, 9), side, side))
+    alpha, k = draw(st.sampled_from([0.0, 1e-4, 0.5])), draw(st.sampled_from([0.5, 1.0, 2.0]))
+    return Lrn(shape, draw(st.integers(1, 7)), alpha, draw(st.sampled_from([0.5, 0.75, 1.0])), k)
+
+
+linears = st.tuples(batch, st.integers(1, 40), st.integers(1, 40))
+SEARCHES = [
+    *((check, convs(), 20) for check in (kernel_checks.check_conv2d, kernel_checks.check_conv2d_transpose)),
+    *((check, convs(), 20) for check in (kernel_checks.check_conv2d_weight_grad, kernel_checks.check_conv_adjoint)),
+    *((check, pools(), 20) for check in (kernel_checks.check_maxpool2d, kernel_checks.check_fused)),
+    *((check, pools(), 20) for check in (kernel_checks.check_unpool2d, kernel_checks.check_pool_adjoint)),
+    (kernel_checks.check_lrn, lrns(), 20),
+    (kernel_checks.check_linear, linears, 20),
+]
+
+
+@each_implementation
+@pytest.mark.parametrize(("check", "cases"), CHECKS, ids=[check.__name__ for check, _ in CHECKS])
+def test_fixed_shapes(name, dtype, check, cases):
+    with kernels.use(name):
+        for seed, case in enumerate(cases):
+            check(case, seed, dtype)
+
+
+@each_implementation
+@pytest.mark.parametrize(("check", "cases", "examples"), SEARCHES, ids=[check.__name__ for check, _, _ in SEARCHES])
+def test_found_shapes(name, dtype, check, cases, examples):
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
+    @given(cases, seeds)
+    def search(case, seed):
+        with kernels.use(name):
+            check(case, seed, dtype)
+
+    search()
+
+
+@each_implementation
+def test_equals_pytorch(name, dtype):
+    with kernels.use(name):
+        check_stored(dtype)
+
+
+@each_implementation
+@pytest.mark.parametrize(
+    ("shape", "filters", "window", "stride", "pad"),
+    [
+        ((5, 3, 64, 61), 32, 7, 2, 3),
+        ((3, 48, 15, 17), 96, 3, 1, 1),
+        ((2, 33, 31, 29), 65, 5, 2, 2),
+        ((67, 20, 3, 5), 30, 1, 1, 0),
+    ],
+)
+def test_shapes_beyond_loops(name, dtype, shape, filters, window, stride, pad):
+    """Large enough for every blocked path; compared with NumPy in float64, which the other tests compare with the loops."""
+    rng = np.random.default_rng(7)
+    x, w, b = normal(rng, shape, dtype), normal(rng, (filters, shape[1], window, window), dtype), normal(rng, filters, dtype)
+    dy = normal(rng, (shape[0], filters, *kernels.conv_output_size(shape[2:], window, stride, pad)), dtype)
+    for operation, arguments, terms in (
+        ("conv2d", (x, w, b, stride, pad), w[0].size),
+        ("conv2d_transpose", (dy, w, stride, pad, shape[2:]), w[:, 0].size),
+        ("conv2d_weight_grad", (x, dy, stride, pad, window), dy[:, 0].size),
+    ):
+        wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
+        with kernels.use("numpy"):
+            expected = getattr(kernels, operation)(*wide)
+            magnitude = getattr(kernels, operation)(*[abs(a) if isinstance(a, np.ndarray) else a for a in wide])
+        with kernels.use(name):
+            # a tenth of the worst case, which the rounding of sums this long never comes near
+            bound = 0.1 * (terms + 100) * np.finfo(dtype).eps * magnitude
+            close(operation, call(operation, *arguments), expected, bound)
+
+
+def test_numpy_in_small_pieces(monkeypatch):
+    """Cut by images, and by rows within an image, a convolution stays the same."""
+    for piece_bytes in (1, 3000, 20000):
+        monkeypatch.setattr("kernels.numpy_blas.PIECE_BYTES", piece_bytes)
+        for check, cases in CHECKS[:3]:
+            with kernels.use("numpy"):
+                for seed, case in enumerate(cases):
+                    check(case, seed, np.float64)
+
+
+@each_implementation
+def test_inputs_may_be_read_only_strided_or_misaligned(name, dtype):
+    rng = np.random.default_rng(3)
+    x = normal(rng, (2, 3, 7, 5), dtype)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    strided = np.repeat(x, 2, axis=3)[..., ::2]
+    swapped = np.ascontiguousarray(x.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)
+    misaligned = np.frombuffer(b"x" + x.tobytes(), dtype, offset=1).reshape(x.shape)
+
+    def everything(x, w):
+        y = kernels.conv2d(x, w, None, 2, 1)
+        dx = kernels.conv2d_transpose(y, w, 2, 1, x.shape[2:])
+        pooled, switches = kernels.maxpool2d(x, 2, 1)
+        back = kernels.unpool2d(pooled, switches, 2, 1, 0, x.shape[2:])
+        normalised, scale = kernels.lrn(x, 3, 0.1, 0.75, 2.0)
+        return (
+            y,
+            dx,
+            pooled,
+            switches,
+            back,
+            normalised,
+            kernels.lrn_grad(x, x, normalised, scale, 3, 0.1, 0.75),
+            kernels.relu(x),
+        )
+
+    with kernels.use(name):
+        expected = everything(x, x[:, :, :2, :3].copy())
+        for other in (read_only, strided, swapped, misaligned):
+            for one, two in zip(expected, everything(other, other[:, :, :2, :3]), strict=True):
+                kernel_checks.same("another layout", two, one)
+
+
+def test_numba_gives_the_same_bits_with_one_thread():
+    rng = np.random.default_rng(5)
+    x, w = normal(rng, (5, 7, 23, 19), np.float32), normal(rng, (11, 7, 3, 3), np.float32)
+    dy = normal(rng, (5, 11, 21, 17), np.float32)
+    threads = numba.get_num_threads()
+    results = []
+    with kernels.use("numba"):
+        for count in (threads, 1):
+            numba.set_num_threads(count)
+            try:
+                dx, dw = kernels.conv2d_transpose(dy, w, 1, 0, (23, 19)), kernels.conv2d_weight_grad(x, dy, 1, 0, 3)
+                results.append([kernels.conv2d(x, w), dx, dw, *kernels.maxpool2d(x, 3, 2), *kernels.lrn(x, 5, 0.1, 0.75, 2.0)])
+            finally:
+                numba.set_num_threads(threads)
+    for one, other in zip(*results, strict=True):
+        kernel_checks.same("one thread", other, one)
