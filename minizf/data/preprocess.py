@@ -91,7 +91,7 @@ def random_crop_flip(images: np.ndarray, rng: np.random.Generator, jitter: int =
     n, _, h, w = images.shape
     padded = _reflect(images, jitter)
     corners = rng.integers(0, 2 * jitter + 1, size=(n, 2)).tolist()
-    coins = rng.random(n)
+    coins = rng.random((n,))
     out = np.empty_like(images)
     for i, (top, left) in enumerate(corners):
         crop = padded[i, :, top : top + h, left : left + w]

@@ -35,18 +35,19 @@ def load_tiny_imagenet(path: Path, split: str, size: int | None, progress: bool 
 
 
 def _train(tree: Tree, root: str, wnids: list[str]) -> list[tuple[str, int]]:
-    listed: dict[str, list[str]] = {}
-    for wnid in wnids:
-        boxes = f"{root}train/{wnid}/{wnid}_boxes.txt"
-        listed[wnid] = [line.split("\t")[0] for line in _lines(tree, boxes) if line.strip()] if boxes in tree.names else []
+    folder = root + "train/"
+    files_of: dict[str, list[str]] = {wnid: [] for wnid in wnids}
+    for name in tree.inside(root + "train"):
+        wnid = name.removeprefix(folder).split("/")[0]
+        if wnid in files_of and not name.endswith(".txt"):
+            files_of[wnid].append(name)
     labelled = []
-    for label, wnid in enumerate(wnids):
-        folder = f"{root}train/{wnid}"
-        files = [name for name in tree.inside(folder) if not name.endswith(".txt")]
+    for label, (wnid, files) in enumerate(files_of.items()):
+        boxes = f"{folder}{wnid}/{wnid}_boxes.txt"
         if not files:
-            raise DataError(f"{tree.where(folder)}: class folder without images (class {wnid} of wnids.txt)")
-        if listed[wnid]:
-            _must_match(tree, f"{folder}/{wnid}_boxes.txt", listed[wnid], files)
+            raise DataError(f"{tree.where(folder + wnid)}: class folder without images (class {wnid} of wnids.txt)")
+        if boxes in tree:
+            _must_match(tree, boxes, [line.split("\t")[0] for line in _lines(tree, boxes) if line.strip()], files)
         labelled += [(file, label) for file in files]
     return labelled
 
@@ -88,13 +89,13 @@ def _must_match(tree: Tree, list_name: str, listed: list[str], files: list[str])
 def _class_names(tree: Tree, root: str, wnids: list[str]) -> list[str]:
     """First name of each class in words.txt; a name that two classes share gets its wnid added."""
     words = root + "words.txt"
-    names = dict(line.split("\t", 1) for line in _lines(tree, words) if "\t" in line) if words in tree.names else {}
+    names = dict(line.split("\t", 1) for line in _lines(tree, words) if "\t" in line) if words in tree else {}
     first = [names.get(wnid, wnid).split(",")[0].strip() for wnid in wnids]
     return [name if first.count(name) == 1 else f"{name} {wnid}" for name, wnid in zip(first, wnids, strict=True)]
 
 
 def _lines(tree: Tree, name: str) -> list[str]:
-    if name not in tree.names:
+    if name not in tree:
         raise DataError(f"{tree.where(name)}: missing; expected the official Tiny-ImageNet layout")
     try:
         return tree.read(name).decode().splitlines()

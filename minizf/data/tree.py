@@ -33,8 +33,12 @@ class Tree:
     def __init__(self, path: Path, names: list[str], folders: set[str]):
         self.path = path
         self.names = sorted((name for name in names if _is_data(name)), key=natural)
+        self._known = set(self.names)
         parents = {parent for name in self.names for parent in _parents(name)}
         self.folders = parents | {folder for folder in folders if _is_data(folder)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; may be called from several threads."""
