@@ -16,16 +16,27 @@ COLUMN_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 LINE_FACTOR = np.uint64(0xC2B2AE3D27D4EB4F)
 SCRAMBLE = np.uint64(0xBF58476D1CE4E5B9)
 HALF_WORD = np.uint64(29)
-TO_UNIT = np.uint64(40)
+
+
+@njit(cache=True, error_model="numpy")
+def lattice_bits(column, line, salt):
+    """64 fixed random bits for each cell of the plane."""
+    z = np.uint64(column) * COLUMN_FACTOR + np.uint64(line) * LINE_FACTOR + np.uint64(salt) * SCRAMBLE
+    z = (z ^ (z >> HALF_WORD)) * SCRAMBLE
+    z = (z ^ (z >> HALF_WORD)) * LINE_FACTOR
+    return z ^ (z >> HALF_WORD)
+
+
+@njit(cache=True, error_model="numpy")
+def field(bits, k):
+    """The k-th of five independent numbers in [0, 1), twelve bits each."""
+    return np.float64((bits >> np.uint64(4 + 12 * k)) & np.uint64(4095)) * (1.0 / 4096.0)
 
 
 @njit(cache=True, error_model="numpy")
 def lattice(column, line, salt):
     """A fixed random number in [0, 1) for each cell of the plane."""
-    z = np.uint64(column) * COLUMN_FACTOR + np.uint64(line) * LINE_FACTOR + np.uint64(salt) * SCRAMBLE
-    z = (z ^ (z >> HALF_WORD)) * SCRAMBLE
-    z = (z ^ (z >> HALF_WORD)) * LINE_FACTOR
-    return np.float64(z >> TO_UNIT) * (1.0 / 16777216.0)
+    return np.float64(lattice_bits(column, line, salt) >> np.uint64(40)) * (1.0 / 16777216.0)
 
 
 @njit(cache=True, error_model="numpy")
@@ -49,30 +60,34 @@ def noise(x, y, salt):
 
 @njit(cache=True, error_model="numpy")
 def grass(x, y, a, b, salt, lx, ly, pixel):
-    """Blades: in each of three layers every cell grows one leaning, tapering stroke, lighter at its tip."""
+    """Blades: in each of three layers every cell grows one leaning, tapering stroke, lighter at its tip.
+
+    A blade is no longer than its cell is tall and stays within one cell's width of the middle of its own, so that only
+    the two nearest columns, in this line and the one below, can reach a point.
+    """
     patch = noise(3.0 * x, 3.0 * y, salt)
-    shade, tint = 0.30 + 0.14 * patch, 0.35 + 0.35 * patch
+    shade, tint = 0.26 + 0.14 * patch, 0.25 + 0.35 * patch
     for layer in range(3):
-        cell = 0.085 - 0.012 * layer
-        column, line = np.int64(math.floor(x / cell)), np.int64(math.floor(y / cell))
-        for dj in range(-1, 2):
-            for di in range(-1, 2):
-                i, j = column + di, line + dj
-                key = salt + 11 * layer
-                throw = lattice(i, j, key)
-                root_x = (i + lattice(i, j, key + 1)) * cell
-                root_y = (j + throw) * cell
-                lean = (lattice(i, j, key + 2) - 0.5) * 1.1
-                length = cell * (0.9 + 0.5 * lattice(i, j, key + 3))
-                ux, uy = lean, -1.0
-                t = ((x - root_x) * ux + (y - root_y) * uy) / ((1.0 + lean * lean) * length)
-                if 0.0 < t < 1.0:
-                    across = abs((x - root_x) - ux * t * length)
-                    cover = min(max(0.5 + (0.15 * cell * (1.0 - t) - across) / pixel, 0.0), 1.0)
-                    bright = 0.30 + 0.16 * layer + 0.34 * t + 0.16 * (throw - 0.5)
-                    shade += (bright - shade) * cover
-                    tint += (0.25 + 0.5 * lattice(i, j, key + 4) + 0.25 * patch - tint) * cover
-    light = 0.35 + 0.85 * shade
+        wide = 0.050 - 0.007 * layer
+        tall = 2.2 * wide
+        column, line = np.int64(math.floor(x / wide + 0.5)) - 1, np.int64(math.floor(y / tall))
+        for j in range(line, line + 2):
+            for i in range(column, column + 2):
+                bits = lattice_bits(i, j, salt + 11 * layer)
+                length = tall * (0.65 + 0.35 * field(bits, 0))
+                up = (j + field(bits, 1)) * tall - y
+                if up <= 0.0 or up >= length:
+                    continue
+                t = up / length
+                # the lean grows with height: blades bend over
+                bend = (field(bits, 2) - 0.5) * 0.8 * wide * t * (0.4 + 0.6 * t)
+                across = abs(x - (i + 0.05 + 0.9 * field(bits, 3)) * wide - bend)
+                cover = min(max(0.5 + (0.17 * wide * (1.0 - t * t) - across) / pixel, 0.0), 1.0)
+                own = field(bits, 4)
+                bright = 0.26 + 0.17 * layer + 0.36 * t + 0.20 * (own - 0.5)
+                shade += (bright - shade) * cover
+                tint += (0.15 + 0.5 * own + 0.35 * patch - tint) * cover
+    light = 0.32 + 0.88 * shade
     return (
         light * (a[0] + (b[0] - a[0]) * tint),
         light * (a[1] + (b[1] - a[1]) * tint),

@@ -13,7 +13,7 @@ from numba import njit, prange
 
 from .grounds import ground_colour, smooth
 from .pen import ALPHA, BOUNDS, BULGE, COLOUR, GEOMETRY, GLOSS, KIND, LIFT, PART, SOFT, SOLID
-from .shapes import distance
+from .shapes import fill_distances
 
 # columns of the table of things; FORWARD and BACK are affine maps (xx xy x0 yx yy y0) between object units and pixels
 FORWARD, BACK, PIXELS, SHADOW, SHADOW_X, SHADOW_Y, FIRST_ROW, ROWS, IS_OBJECT = 0, 6, 12, 13, 14, 15, 16, 17, 18
@@ -60,107 +60,97 @@ def pixel_bounds(row, thing, picture, size, grow, dx, dy):
     y = f[3] * cx + f[4] * cy + f[5] + picture[SHIFT_Y] + dy + 0.5 * size
     reach_x = abs(f[0]) * hx + abs(f[1]) * hy + grow
     reach_y = abs(f[3]) * hx + abs(f[4]) * hy + grow
-    top, bottom = max(int(math.floor(y - reach_y)), 0), min(int(math.ceil(y + reach_y)), size)
-    left, right = max(int(math.floor(x - reach_x)), 0), min(int(math.ceil(x + reach_x)), size)
+    top, bottom = max(math.floor(y - reach_y), 0), min(math.ceil(y + reach_y), size)
+    left, right = max(math.floor(x - reach_x), 0), min(math.ceil(x + reach_x), size)
     return top, bottom, left, right
 
 
 @njit(cache=True, error_model="numpy")
-def cast_shadow(canvas, shade, rows, thing, picture):
+def measure(away, row, thing, picture, size, top, bottom, left, right, dx, dy):
+    """Signed distances, in object units, of the pixels of a block from a shape moved by (dx, dy) pixels."""
+    u = left + 0.5 - 0.5 * size - picture[SHIFT_X] - dx
+    v = top + 0.5 - 0.5 * size - picture[SHIFT_Y] - dy
+    geometry, back = row[GEOMETRY : GEOMETRY + 9], thing[BACK : BACK + 6]
+    fill_distances(away, int(row[KIND]), geometry, back, u, v, bottom - top, right - left)
+
+
+@njit(cache=True, error_model="numpy")
+def cast_shadow(canvas, shade, away, rows, thing, picture):
     """Darken what lies below a thing by a blurred copy of its outline, moved away from the light."""
     size = canvas.shape[1]
-    middle = 0.5 * size
-    blur, dx, dy = thing[SHADOW], thing[SHADOW_X], thing[SHADOW_Y]
-    b = thing[BACK : BACK + 6]
+    blur, scale, dx, dy = thing[SHADOW], thing[PIXELS], thing[SHADOW_X], thing[SHADOW_Y]
     shade[:] = 1e9
+    first, last = size, 0
     for k in range(int(thing[FIRST_ROW]), int(thing[FIRST_ROW] + thing[ROWS])):
         row = rows[k]
         if row[SOLID] == 0.0 or row[ALPHA] == 0.0:
             continue
-        kind, g = int(row[KIND]), row[GEOMETRY : GEOMETRY + 9]
         top, bottom, left, right = pixel_bounds(row, thing, picture, size, blur + 2.0, dx, dy)
-        for i in range(top, bottom):
-            v = i + 0.5 - middle - picture[SHIFT_Y] - dy
-            for j in range(left, right):
-                u = j + 0.5 - middle - picture[SHIFT_X] - dx
-                x = b[0] * u + b[1] * v + b[2]
-                y = b[3] * u + b[4] * v + b[5]
-                shade[i, j] = min(shade[i, j], distance(kind, g, x, y) * thing[PIXELS])
-    for i in range(size):
+        first, last = min(first, top), max(last, bottom)
+        measure(away, row, thing, picture, size, top, bottom, left, right, dx, dy)
+        for i in range(bottom - top):
+            for j in range(right - left):
+                shade[top + i, left + j] = min(shade[top + i, left + j], away[i, j] * scale)
+    for i in range(first, last):
         for j in range(size):
-            if shade[i, j] < blur:
-                keep = 1.0 - SHADOW_DARKNESS * (1.0 - smooth(-blur, blur, shade[i, j]))
-                for c in range(3):
-                    canvas[c, i, j] *= keep
+            keep = 1.0 - SHADOW_DARKNESS * (1.0 - smooth(-blur, blur, shade[i, j]))
+            for c in range(3):
+                canvas[c, i, j] *= keep
 
 
 @njit(cache=True, error_model="numpy")
-def lift_shadow(canvas, cover, row, thing, picture):
+def lift_shadow(canvas, cover, away, row, thing, picture):
     """A raised part's small shadow on the thing it belongs to."""
     size = canvas.shape[1]
-    middle = 0.5 * size
     blur = row[LIFT] * thing[PIXELS] + 0.5
     dx, dy = -picture[LIGHT] * blur * 0.8, -picture[LIGHT + 1] * blur * 0.8
-    b = thing[BACK : BACK + 6]
-    kind, g = int(row[KIND]), row[GEOMETRY : GEOMETRY + 9]
     top, bottom, left, right = pixel_bounds(row, thing, picture, size, blur + 2.0, dx, dy)
-    for i in range(top, bottom):
-        v = i + 0.5 - middle - picture[SHIFT_Y] - dy
-        for j in range(left, right):
-            if cover[i, j] > 0.0:
-                u = j + 0.5 - middle - picture[SHIFT_X] - dx
-                x = b[0] * u + b[1] * v + b[2]
-                y = b[3] * u + b[4] * v + b[5]
-                away = distance(kind, g, x, y) * thing[PIXELS]
-                keep = 1.0 - LIFT_DARKNESS * row[ALPHA] * cover[i, j] * (1.0 - smooth(-blur, blur, away))
-                for c in range(3):
-                    canvas[c, i, j] *= keep
+    measure(away, row, thing, picture, size, top, bottom, left, right, dx, dy)
+    dark, scale = LIFT_DARKNESS * row[ALPHA], thing[PIXELS]
+    for i in range(bottom - top):
+        for j in range(right - left):
+            keep = 1.0 - dark * cover[top + i, left + j] * (1.0 - smooth(-blur, blur, away[i, j] * scale))
+            for c in range(3):
+                canvas[c, top + i, left + j] *= keep
 
 
 @njit(cache=True, error_model="numpy")
-def surface_light(inside, slope_x, slope_y, bulge, gloss, picture):
-    """Brightness and highlight of a surface that curves up from its edge like a quarter circle of radius `bulge`."""
-    lx, ly, lz = picture[LIGHT], picture[LIGHT + 1], picture[LIGHT + 2]
+def surface_light(inside, slope_x, slope_y, bulge, gloss, lx, ly, lz, mirror):
+    """Brightness and highlight of a surface that curves up from its edge like a quarter circle of radius `bulge`.
+
+    (lx, ly, lz) points to the light; `mirror` is the length of the vector midway between it and the eye straight above.
+    """
     tilt = 1.0 - min(max(inside / bulge, 0.0), 1.0)
     steep = math.sqrt(slope_x * slope_x + slope_y * slope_y) + 1e-9
     nx, ny, nz = tilt * slope_x / steep, tilt * slope_y / steep, math.sqrt(max(1.0 - tilt * tilt, 0.0))
-    facing = nx * lx + ny * ly + nz * lz
-    bright = AMBIENT + (1.0 - AMBIENT) * max(facing, 0.0) / lz
-    # the mirror direction between the light and the eye straight above
-    hx, hy, hz = lx, ly, lz + 1.0
-    shine = max(nx * hx + ny * hy + nz * hz, 0.0) / math.sqrt(hx * hx + hy * hy + hz * hz)
+    facing = max(nx * lx + ny * ly + nz * lz, 0.0)
+    shine = max(nx * lx + ny * ly + nz * (lz + 1.0), 0.0) / mirror
     shine = shine * shine
     shine = shine * shine
     shine = shine * shine
     shine = shine * shine
-    return bright, gloss * shine * shine
+    return AMBIENT + (1.0 - AMBIENT) * facing / lz, gloss * shine * shine
 
 
 @njit(cache=True, error_model="numpy")
 def paint_shape(canvas, cover, away, row, thing, picture, box):
     """Paint one row of a display list; `cover` collects the thing's outline, `box` the extent of the row's part."""
     size = canvas.shape[1]
-    middle = 0.5 * size
-    b = thing[BACK : BACK + 6]
-    kind, g = int(row[KIND]), row[GEOMETRY : GEOMETRY + 9]
-    solid, alpha, scale = row[SOLID] > 0.0, row[ALPHA], thing[PIXELS]
+    solid, alpha, scale, soft = row[SOLID] > 0.0, row[ALPHA], thing[PIXELS], row[SOFT] > 0.0
     ramp = 1.0 + row[SOFT] * scale
-    curved = row[BULGE] > 0.0
+    bulge, gloss = row[BULGE], row[GLOSS]
+    lx, ly, lz = picture[LIGHT], picture[LIGHT + 1], picture[LIGHT + 2]
+    mirror = math.sqrt(lx * lx + ly * ly + (lz + 1.0) * (lz + 1.0))
+    red, green, blue = row[COLOUR] * row[COLOUR], row[COLOUR + 1] * row[COLOUR + 1], row[COLOUR + 2] * row[COLOUR + 2]
     top, bottom, left, right = pixel_bounds(row, thing, picture, size, 0.5 * ramp + 1.5, 0.0, 0.0)
     # one more pixel all around, so that slopes at the picture's border are what they are further in
-    for i in range(top - 1, bottom + 1):
-        v = i + 0.5 - middle - picture[SHIFT_Y]
-        for j in range(left - 1, right + 1):
-            u = j + 0.5 - middle - picture[SHIFT_X]
-            x = b[0] * u + b[1] * v + b[2]
-            y = b[3] * u + b[4] * v + b[5]
-            away[i + 1, j + 1] = distance(kind, g, x, y)
+    measure(away, row, thing, picture, size, top - 1, bottom + 1, left - 1, right + 1, 0.0, 0.0)
     for i in range(top, bottom):
         for j in range(left, right):
-            share = min(max(0.5 - away[i + 1, j + 1] * scale / ramp, 0.0), 1.0)
-            if row[SOFT] > 0.0:
+            inside = -away[i - top + 1, j - left + 1]
+            share = alpha * min(max(0.5 + inside * scale / ramp, 0.0), 1.0)
+            if soft:
                 share = share * share * (3.0 - 2.0 * share)
-            share *= alpha
             if solid:
                 cover[i, j] += share * (1.0 - cover[i, j])
             else:
@@ -168,13 +158,13 @@ def paint_shape(canvas, cover, away, row, thing, picture, box):
             if share == 0.0:
                 continue
             bright, shine = 1.0, 0.0
-            if curved:
-                slope_x = away[i + 1, j + 2] - away[i + 1, j]
-                slope_y = away[i + 2, j + 1] - away[i, j + 1]
-                bright, shine = surface_light(-away[i + 1, j + 1], slope_x, slope_y, row[BULGE], row[GLOSS], picture)
-            for c in range(3):
-                colour = row[COLOUR + c] * row[COLOUR + c] * bright + shine
-                canvas[c, i, j] += share * (colour - canvas[c, i, j])
+            if bulge > 0.0:
+                slope_x = away[i - top + 1, j - left + 2] - away[i - top + 1, j - left]
+                slope_y = away[i - top + 2, j - left + 1] - away[i - top, j - left + 1]
+                bright, shine = surface_light(inside, slope_x, slope_y, bulge, gloss, lx, ly, lz, mirror)
+            canvas[0, i, j] += share * (red * bright + shine - canvas[0, i, j])
+            canvas[1, i, j] += share * (green * bright + shine - canvas[1, i, j])
+            canvas[2, i, j] += share * (blue * bright + shine - canvas[2, i, j])
             if share > 0.3:
                 box[0], box[1] = min(box[0], i), min(box[1], j)
                 box[2], box[3] = max(box[2], i + 1), max(box[3], j + 1)
@@ -210,14 +200,14 @@ def paint_picture(pixels, mask, boxes, rows, things, picture):
         thing = things[t]
         if thing[ROWS] == 0.0:
             continue
-        cast_shadow(canvas, shade, rows, thing, picture)
+        cast_shadow(canvas, shade, away, rows, thing, picture)
         cover[:] = 0.0
         for k in range(int(thing[FIRST_ROW]), int(thing[FIRST_ROW] + thing[ROWS])):
             row = rows[k]
             if row[ALPHA] == 0.0:
                 continue
             if row[LIFT] > 0.0:
-                lift_shadow(canvas, cover, row, thing, picture)
+                lift_shadow(canvas, cover, away, row, thing, picture)
             part = int(row[PART])
             paint_shape(canvas, cover, away, row, thing, picture, boxes[part] if part >= 0 else nowhere)
         if thing[IS_OBJECT] > 0.0:

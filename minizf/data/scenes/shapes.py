@@ -40,9 +40,7 @@ def ellipse_distance(x, y, rx, ry):
     qx, qy = px / rx, py / ry
     near = math.sqrt(px * px + py * py)
     slope = math.sqrt(qx * qx + qy * qy)
-    if near < 1e-3:
-        return -min(rx, ry)
-    return near * (near - 1.0) / slope
+    return -min(rx, ry) if near < 1e-3 else near * (near - 1.0) / slope
 
 
 @njit(cache=True, error_model="numpy")
@@ -64,21 +62,23 @@ def lens_distance(x, y, half_length, half_width):
 
 
 @njit(cache=True, error_model="numpy")
-def quad_distance(x, y, g):
-    nearest = 1e30
-    inside = False
-    for i in range(4):
-        j = (i + 3) % 4
-        ax, ay, bx, by = g[2 * i], g[2 * i + 1], g[2 * j], g[2 * j + 1]
-        ex, ey = bx - ax, by - ay
-        wx, wy = x - ax, y - ay
-        t = min(max((wx * ex + wy * ey) / (ex * ex + ey * ey + 1e-12), 0.0), 1.0)
-        fx, fy = wx - t * ex, wy - t * ey
-        nearest = min(nearest, fx * fx + fy * fy)
-        if (ay > y) != (by > y) and x < ax + ex * wy / ey:
-            inside = not inside
-    away = math.sqrt(nearest)
-    return (-away if inside else away) - g[8]
+def quad_edge(x, y, ax, ay, bx, by):
+    """Squared distance to the edge from a to b, and -1 where a ray to the right crosses it, else 1."""
+    ex, ey = bx - ax, by - ay
+    wx, wy = x - ax, y - ay
+    t = min(max((wx * ex + wy * ey) / (ex * ex + ey * ey + 1e-12), 0.0), 1.0)
+    fx, fy = wx - t * ex, wy - t * ey
+    crossed = ((ay > y) != (by > y)) and ((wx * ey < ex * wy) == (ey > 0.0))
+    return fx * fx + fy * fy, -1.0 if crossed else 1.0
+
+
+@njit(cache=True, error_model="numpy")
+def quad_distance(x, y, x0, y0, x1, y1, x2, y2, x3, y3, corner):
+    near0, side0 = quad_edge(x, y, x0, y0, x1, y1)
+    near1, side1 = quad_edge(x, y, x1, y1, x2, y2)
+    near2, side2 = quad_edge(x, y, x2, y2, x3, y3)
+    near3, side3 = quad_edge(x, y, x3, y3, x0, y0)
+    return side0 * side1 * side2 * side3 * math.sqrt(min(min(near0, near1), min(near2, near3))) - corner
 
 
 @njit(cache=True, error_model="numpy")
@@ -92,36 +92,66 @@ def arc_distance(x, y, radius, half_thickness, ca, sa):
 
 
 @njit(cache=True, error_model="numpy")
-def curve_distance(x, y, g):
+def curve_distance(x, y, ax, ay, bx, by, cx, cy, r0, r1):
     nearest = 1e30
-    x0, y0, r0 = g[0], g[1], g[6]
+    x0, y0, from_radius = ax, ay, r0
     for k in range(1, CURVE_STEPS + 1):
         t = k / CURVE_STEPS
         a, b, c = (1.0 - t) * (1.0 - t), 2.0 * t * (1.0 - t), t * t
-        x1 = a * g[0] + b * g[2] + c * g[4]
-        y1 = a * g[1] + b * g[3] + c * g[5]
-        r1 = g[6] + t * (g[7] - g[6])
-        nearest = min(nearest, segment_distance(x, y, x0, y0, x1, y1, r0, r1))
-        x0, y0, r0 = x1, y1, r1
+        x1, y1, to_radius = a * ax + b * bx + c * cx, a * ay + b * by + c * cy, r0 + t * (r1 - r0)
+        nearest = min(nearest, segment_distance(x, y, x0, y0, x1, y1, from_radius, to_radius))
+        x0, y0, from_radius = x1, y1, to_radius
     return nearest
 
 
 @njit(cache=True, error_model="numpy")
-def distance(kind, g, x, y):
-    """Signed distance of the point (x, y) from the outline of one shape, in object units."""
-    if kind == CAPSULE:
-        return segment_distance(x, y, g[0], g[1], g[2], g[3], g[4], g[5])
-    if kind == QUAD:
-        return quad_distance(x, y, g)
-    if kind == CURVE:
-        return curve_distance(x, y, g)
-    dx, dy = x - g[0], y - g[1]
-    along = g[4] * dx + g[5] * dy
-    across = g[4] * dy - g[5] * dx
-    if kind == ELLIPSE:
-        return ellipse_distance(along, across, g[2], g[3])
-    if kind == BOX:
-        return box_distance(along, across, g[2], g[3], g[6])
-    if kind == LENS:
-        return lens_distance(along, across, g[2], g[3])
-    return arc_distance(along, across, g[2], g[3], g[6], g[7])
+def fill_distances(away, kind, g, back, u, v, height, width):
+    """Signed distances of one shape for a block of pixels, in object units: away[i, j] for pixel (u + j, v + i).
+
+    `g` is the shape's geometry, `back` the affine map from pixels to object units. One loop per outline, so that the
+    compiler can work on several pixels of a line at once.
+    """
+    m0, m1, m2, m3, m4, m5 = back[0], back[1], back[2], back[3], back[4], back[5]
+    g0, g1, g2, g3, g4, g5, g6, g7, g8 = g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
+    for i in range(height):
+        line = away[i]
+        v_i = v + i
+        if kind == CAPSULE:
+            for j in range(width):
+                u_j = u + j
+                x, y = m0 * u_j + m1 * v_i + m2, m3 * u_j + m4 * v_i + m5
+                line[j] = segment_distance(x, y, g0, g1, g2, g3, g4, g5)
+        elif kind == QUAD:
+            for j in range(width):
+                u_j = u + j
+                x, y = m0 * u_j + m1 * v_i + m2, m3 * u_j + m4 * v_i + m5
+                line[j] = quad_distance(x, y, g0, g1, g2, g3, g4, g5, g6, g7, g8)
+        elif kind == CURVE:
+            for j in range(width):
+                u_j = u + j
+                x, y = m0 * u_j + m1 * v_i + m2, m3 * u_j + m4 * v_i + m5
+                line[j] = curve_distance(x, y, g0, g1, g2, g3, g4, g5, g6, g7)
+        else:
+            # the other outlines have a place (g0, g1) and a rotation of their own (g4, g5): folded into the map
+            a0, a1, a2 = g4 * m0 + g5 * m3, g4 * m1 + g5 * m4, g4 * (m2 - g0) + g5 * (m5 - g1)
+            b0, b1, b2 = g4 * m3 - g5 * m0, g4 * m4 - g5 * m1, g4 * (m5 - g1) - g5 * (m2 - g0)
+            if kind == ELLIPSE:
+                for j in range(width):
+                    u_j = u + j
+                    x, y = a0 * u_j + a1 * v_i + a2, b0 * u_j + b1 * v_i + b2
+                    line[j] = ellipse_distance(x, y, g2, g3)
+            elif kind == BOX:
+                for j in range(width):
+                    u_j = u + j
+                    x, y = a0 * u_j + a1 * v_i + a2, b0 * u_j + b1 * v_i + b2
+                    line[j] = box_distance(x, y, g2, g3, g6)
+            elif kind == LENS:
+                for j in range(width):
+                    u_j = u + j
+                    x, y = a0 * u_j + a1 * v_i + a2, b0 * u_j + b1 * v_i + b2
+                    line[j] = lens_distance(x, y, g2, g3)
+            else:
+                for j in range(width):
+                    u_j = u + j
+                    x, y = a0 * u_j + a1 * v_i + a2, b0 * u_j + b1 * v_i + b2
+                    line[j] = arc_distance(x, y, g2, g3, g6, g7)
