@@ -5,6 +5,7 @@ operations through `kernels`, and compare with `kernels.reference` computing in 
 Error bounds are those of a sum of n rounded products: n * eps * sum of the products' magnitudes.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -228,8 +229,9 @@ def check_fused(case, seed, dtype):
         for what, fused, steps in zip(("y", "switches"), call("relu_maxpool", x, *case[1:]), two_steps, strict=True):
             same(f"relu_maxpool: {what}", fused, steps)
         y, switches = call("maxpool2d", x, *case[1:])
-        for collisions in kernels.COLLISIONS:
-            arguments = y, switches, *case[1:], case.x[2:], collisions
+        signal = normal(np.random.default_rng(seed), y.shape, dtype)  # both signs where windows meet
+        for values, collisions in product((y, signal), kernels.COLLISIONS):
+            arguments = values, switches, *case[1:], case.x[2:], collisions
             same(f"unpool_relu, {collisions}", call("unpool_relu", *arguments), call("relu", call("unpool2d", *arguments)))
 
 
@@ -344,10 +346,20 @@ CHECK_STORED = {
     "lrn": check_stored_lrn,
     "linear": check_stored_linear,
 }
-CHECKS = (
-    *((check, CONVS) for check in (check_conv2d, check_conv2d_transpose, check_conv2d_weight_grad)),
-    *((check, CONVS) for check in (check_conv_adjoint, check_non_finite)),
-    *((check, POOLS) for check in (check_maxpool2d, check_unpool2d, check_pool_adjoint, check_relu, check_fused)),
-    (check_lrn, LRNS),
-    (check_linear, LINEARS),
-)
+CHECKS_OF = {
+    "conv2d": ((check_conv2d, CONVS), (check_conv_adjoint, CONVS), (check_non_finite, CONVS)),
+    "conv2d_transpose": ((check_conv2d_transpose, CONVS), (check_conv_adjoint, CONVS), (check_non_finite, CONVS)),
+    "conv2d_weight_grad": ((check_conv2d_weight_grad, CONVS), (check_conv_adjoint, CONVS)),
+    "maxpool2d": ((check_maxpool2d, POOLS), (check_pool_adjoint, POOLS)),
+    "unpool2d": ((check_unpool2d, POOLS), (check_pool_adjoint, POOLS)),
+    "relu": ((check_relu, POOLS),),
+    "relu_grad": ((check_relu, POOLS),),
+    "relu_maxpool": ((check_fused, POOLS),),
+    "unpool_relu": ((check_fused, POOLS),),
+    "lrn": ((check_lrn, LRNS),),
+    "lrn_grad": ((check_lrn, LRNS),),
+    "linear": ((check_linear, LINEARS),),
+    "linear_input_grad": ((check_linear, LINEARS),),
+    "linear_weight_grad": ((check_linear, LINEARS),),
+}
+CHECKS = tuple(dict.fromkeys(check for checks in CHECKS_OF.values() for check in checks))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_checks import check_stored
+from kernel_checks import call, check_stored
 
 import kernels
 
@@ -81,7 +81,7 @@ def test_rectified_pairs_differ_from_the_other_order():
 
 
 def test_relu_keeps_nan_and_drops_the_sign_of_zero():
-    y = kernels.relu(np.array([-1.0, -0.0, 2.0, np.nan, np.inf]))
+    y = call("relu", np.array([-1.0, -0.0, 2.0, np.nan, np.inf]))
     assert np.array_equal(y, [0, 0, 2, np.nan, np.inf], equal_nan=True)
     assert not np.signbit(y[:2]).any()
     dx = kernels.relu_grad(np.array([5.0, np.nan, np.inf, -3.0]), np.array([1.0, 0.0, 0.0, np.nan]))
