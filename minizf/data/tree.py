@@ -125,9 +125,6 @@ class TarTree(Tree):
                 end = archive.offset
         except tarfile.TarError as error:
             raise DataError(f"{path}: damaged or truncated tar archive ({error}); {FETCH_AGAIN}") from error
-        for name, (start, size) in self._places.items():
-            if start + size > len(self._data):
-                raise DataError(f"{path}: {name}: truncated, {len(self._data) - start} of {size} bytes; {FETCH_AGAIN}")
         mark = bytes(self._data[end : end + TAR_BLOCK_BYTES])
         if mark != bytes(TAR_BLOCK_BYTES):
             what = "its end mark is missing" if not mark else f"the header at byte {end} is damaged"
