@@ -18,9 +18,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minizf.layers import DECONVNET, NoDeconvRule, Rules
-from minizf.net import Net, Tape
+from minizf.layers import DECONVNET, Rules
+from minizf.net import Net, Tape, pass_down
 from minizf.units import lay_seed
+from minizf.windows import Windows, project_windows
+
+__all__ = ["Step", "Windows", "project", "project_units", "project_windows", "trace"]
 
 
 def project(
@@ -39,7 +42,7 @@ def project(
     layer   where to start, such as "relu2"; after a Flatten (fully connected units, class scores) `map` is the unit's number
     image   which image of the tape          at      (row, column) in the map; None: where the map responds most
     seed    "value" the activation itself (the paper), "one", "map" the map at all positions, "all" every map (`map` unused)
-    rules   what happens at each kind of layer; single rules may be named instead: rectify="both", collisions="max", lrn="jacobian"
+    rules   what happens at each kind of layer; or name single rules instead: rectify="both", collisions="max", lrn="jacobian"
 
     ValueError names what is unknown and lists what is known; NoDeconvRule for a layer that has no way down.
     """
@@ -107,16 +110,10 @@ def walk_down(net: Net, tape: Tape, layer: str, images, maps, at, seed, rules) -
     signal = lay_seed(net, tape, layer, images, maps, at, seed)
     yield None, signal
     for name in reversed(net.chain(layer)):
-        signal = pass_layer(net, name, signal, net.layers[name].pick(tape[name], images), rules)
+        below = net.layers[name]
+        note = below.pick(tape[name], images) if below.looks_back(rules) else below.note(net.input_shape_of(name))
+        signal = pass_down(name, below, signal, note, rules)
         yield name, signal
-
-
-def pass_layer(net: Net, name: str, signal: np.ndarray, tape, rules: Rules) -> np.ndarray:
-    """One layer's `deconv`; an error for want of a rule names the layer."""
-    try:
-        return net.layers[name].deconv(signal, tape, rules)
-    except NoDeconvRule as error:
-        raise NoDeconvRule(f"on the way down through layer {name!r}: {error}") from None
 
 
 def step_name(net: Net, name: str, rules: Rules) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minizf.layers import Conv2d, Layer, ReLU
+from minizf.layers import Conv2d, Layer, NoDeconvRule, ReLU, Rules
 
 
 class ReceptiveField(NamedTuple):
@@ -91,6 +91,11 @@ class Net:
             dx, layer_grads = self.layers[name].backward(dx, tape[name], to_input=to_input or name != names[0])
             grads.update({f"{name}.{key}": grad for key, grad in layer_grads.items()})
         return dx, grads
+
+    def input_shape_of(self, name: str) -> tuple[int, ...]:
+        """Shape of what comes into a layer, one image."""
+        below = self.chain(name)[:-1]
+        return self.shapes[below[-1]] if below else self.input_shape
 
     def chain(self, upto: str | None = None) -> list[str]:
         """Names of the layers from the first to `upto` (default: the last)."""
@@ -179,6 +184,14 @@ class Net:
     def __repr__(self) -> str:
         lines = [f"  ({name!r}, {layer!r})," for name, layer in self.layers.items()]
         return "\n".join(["Net([", *lines, f"], input_shape={self.input_shape})"])
+
+
+def pass_down(name: str, layer: Layer, signal: np.ndarray, note: Any, rules: Rules) -> np.ndarray:
+    """The deconvnet's signal through one layer; NoDeconvRule says by name which layer has no rule."""
+    try:
+        return layer.deconv(signal, note, rules)
+    except NoDeconvRule as error:
+        raise NoDeconvRule(f"on the way down through layer {name!r}: {error}") from None
 
 
 def describe(layer: Layer) -> str:

@@ -48,11 +48,13 @@ def check_seed(seed: str, at) -> None:
         raise ValueError(f"seed={seed!r} takes every position at once; leave `at` out, or choose seed='value' for one position")
 
 
-def check_positions(net: Net, layer: str, at: np.ndarray) -> None:
-    """ValueError unless every (row, column) of `at` (B, 2) lies on the maps of this layer."""
+def check_positions(net: Net, layer: str, at: np.ndarray, count: int) -> None:
+    """ValueError unless `at` holds `count` pairs (row, column) that lie on the maps of this layer."""
     shape = net.shapes[layer]
     if len(shape) == 1:
         raise ValueError(f"{layer} has {shape[0]} units and no positions; leave `at` out")
+    if at.shape != (count, 2):
+        raise ValueError(f"positions {at.shape}; expected (row, column) for each unit, ({count}, 2)")
     height, width = shape[1:]
     wrong = at[((at < 0) | (at >= (height, width))).any(axis=1)]
     if len(wrong):
@@ -62,10 +64,24 @@ def check_positions(net: Net, layer: str, at: np.ndarray) -> None:
         )
 
 
-def strongest(activations: np.ndarray) -> np.ndarray:
-    """Row and column of the largest value of each map, the first of equals: (B, H, W) -> (B, 2)."""
-    places = activations.reshape(len(activations), -1).argmax(axis=1)
-    return np.stack(np.unravel_index(places, activations.shape[1:]), axis=1)
+def check_values(layer: str, values: np.ndarray) -> None:
+    """ValueError when an activation to start from is not a finite number."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{layer} holds activations that are not finite numbers: NaN or infinity in the images or the weights")
+
+
+def positions(activations: np.ndarray, images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Where each map of its image responds most, the first of equals: (B, 2); zeros for units after a Flatten."""
+    if activations.ndim == 2:
+        return np.zeros((len(images), 2), int)
+    chosen = activations[images, maps]  # (B, P, Q)
+    places = chosen.reshape(len(chosen), -1).argmax(axis=1)
+    return np.stack(np.unravel_index(places, chosen.shape[1:]), axis=1)
+
+
+def activations_at(activations: np.ndarray, images: np.ndarray, maps: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The activation of each unit, (B,)."""
+    return activations[images, maps] if activations.ndim == 2 else activations[images, maps, at[:, 0], at[:, 1]]
 
 
 def lay_seed(
@@ -80,19 +96,21 @@ def lay_seed(
     check_seed(seed, at)
     activations = outputs_of(net, tape, layer)
     check_images(len(activations), images)
-    if seed == "all":
-        return activations[images]
-    if maps is None:
+    if seed != "all" and maps is None:
         raise ValueError(f"which map of {layer}? Only seed='all' does without `map`")
-    check_maps(net, layer, maps)
+    if maps is not None:
+        check_maps(net, layer, maps)
+    if at is not None:
+        check_positions(net, layer, at, len(images))
     each = np.arange(len(images))
     signal = np.zeros((len(images), *activations.shape[1:]), activations.dtype)
-    if at is not None:
-        check_positions(net, layer, at)
-    if seed == "map" or activations.ndim == 2:
-        signal[each, maps] = 1 if seed == "one" else activations[images, maps]
+    if seed == "all":
+        signal[...] = activations[images]
+    elif seed == "map":
+        signal[each, maps] = activations[images, maps]
     else:
-        place = strongest(activations[images, maps]) if at is None else at
-        where = (maps, place[:, 0], place[:, 1])
-        signal[each, *where] = 1 if seed == "one" else activations[images, *where]
+        at = positions(activations, images, maps) if at is None else at
+        unit = (each, maps) if activations.ndim == 2 else (each, maps, at[:, 0], at[:, 1])
+        signal[unit] = 1 if seed == "one" else activations_at(activations, images, maps, at)
+    check_values(layer, signal)
     return signal

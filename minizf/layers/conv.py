@@ -23,8 +23,7 @@ from minizf.layers.rules import DECONVNET, Rules
 @dataclass
 class ConvTape:
     x: np.ndarray | None  # (N, C, H, W); None where only `deconv` will be asked, which needs no input
-    size: tuple[int, int]  # (H, W)
-    pad: tuple[int, int]
+    size: tuple[int, int]  # (H, W): several input sizes give one output size, so it must be remembered
 
 
 class Conv2d(Layer):
@@ -54,23 +53,23 @@ class Conv2d(Layer):
 
     def forward(self, x, rng=None):
         y = kernels.conv2d(x, self.weight, self.bias, self.reach.stride, self.reach.pad)
-        return y, ConvTape(x, x.shape[2:], self.reach.pad)
+        return y, ConvTape(x, x.shape[2:])
 
     def backward(self, dy, tape, to_input=True):
         size = self.reach.size
-        grads = {"weight": kernels.conv2d_weight_grad(tape.x, dy, self.reach.stride, tape.pad, size)}
+        grads = {"weight": kernels.conv2d_weight_grad(tape.x, dy, self.reach.stride, self.reach.pad, size)}
         if self.bias is not None:
             grads["bias"] = dy.sum(axis=(0, 2, 3))
         return (self.deconv(dy, tape) if to_input else None), grads
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):
-        return kernels.conv2d_transpose(r, self.weight, self.reach.stride, tape.pad, tape.size)
+        return kernels.conv2d_transpose(r, self.weight, self.reach.stride, self.reach.pad, tape.size)
 
-    def pick(self, tape, images):
-        return ConvTape(None, tape.size, tape.pad)
+    def looks_back(self, rules):
+        return False
 
-    def window(self, tape, images, origin, size):
-        return ConvTape(None, covered(size, self.reach), (0, 0))
+    def note(self, input_shape):
+        return ConvTape(None, input_shape[1:])
 
 
 def spatial_size(layer: str, size: tuple[int, int], reach: Reach) -> tuple[int, int]:

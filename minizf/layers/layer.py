@@ -33,6 +33,7 @@ class Layer:
     array_names: ClassVar[tuple[str, ...]] = ()  # trained parameters, in the order of the constructor
     option_names: ClassVar[tuple[str, ...]] = ()  # plain values, in the order of the constructor
     reach: Reach | None = None  # None: works position by position, or sees everything (after Flatten)
+    padding_value: ClassVar[float] = 0.0  # what `forward` reads outside the map
     way_down: ClassVar[str] = "pass"  # what `deconv` does, in the paper's word: "unpool", "rectify", "filter"; "pass": nothing
 
     @property
@@ -67,6 +68,14 @@ class Layer:
             f"{type(self).__name__} has no deconv rule; write its `deconv(r, tape, rules)`, or project from a layer below it"
         )
 
+    def looks_back(self, rules: Rules) -> bool:
+        """Whether `deconv` needs what the forward pass saw, its tape, or only the sizes, which `note` states."""
+        return True
+
+    def note(self, input_shape: tuple[int, ...]) -> Any:
+        """A tape for a layer that does not look back: made from the shape of one image's input, without a forward pass."""
+        return None
+
     def pick(self, tape: Any, images: np.ndarray) -> Any:
         """The tape of `images` (B,) alone, in that order; an image may come several times.
 
@@ -77,12 +86,18 @@ class Layer:
         raise NoDeconvRule(f"{type(self).__name__} has no deconv rule for some images of many; write its `pick(tape, images)`")
 
     def window(self, tape: Any, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> Any:
-        """A tape for windows of the output, as if each were an image of its own, so that `deconv` serves them unchanged.
+        """The tape of windows of the output, as if each were an image of its own and the layer `unpadded()`.
 
-        images (B,): which image of the tape; origin (B, 2): first row and column in the output map, may lie outside it;
-        size (h, w) of the windows. Positions outside the map carry zeros; whoever walks down drops what falls on them.
+        images (B,): which image of the tape; origin (B, 2): first row and column in the output map; size (h, w): of the
+        windows, which lie on the map.
         """
         raise NoDeconvRule(f"{type(self).__name__} cannot be cut into windows; use the full projection")
+
+    def unpadded(self) -> "Layer":
+        """The same layer with the same parameters, without padding: for windows that bring their surroundings with them."""
+        if self.reach is None or self.reach.pad == (0, 0):
+            return self
+        return type(self)(**self.arrays, **self.options | {"pad": 0})
 
     def __repr__(self) -> str:
         shapes = [f"{name}={'x'.join(map(str, array.shape))}" for name, array in self.arrays.items() if array is not None]
@@ -95,20 +110,8 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def cut(maps: np.ndarray, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Windows of maps (N, C, H, W) -> (B, C, h, w); what lies outside the maps is zero."""
-    h, w = size
-    rows = origin[:, 0, None] + np.arange(h)  # (B, h)
-    cols = origin[:, 1, None] + np.arange(w)  # (B, w)
-    inside = inside_map(origin, size, maps.shape[2:])
-    rows, cols = rows.clip(0, maps.shape[2] - 1), cols.clip(0, maps.shape[3] - 1)
-    channels = np.arange(maps.shape[1])
-    windows = maps[images[:, None, None, None], channels[:, None, None], rows[:, None, :, None], cols[:, None, None, :]]
-    windows[~np.broadcast_to(inside[:, None], windows.shape)] = 0
-    return windows
-
-
-def inside_map(origin: np.ndarray, size: tuple[int, int], map_size: tuple[int, int]) -> np.ndarray:
-    """Which positions of windows at `origin` (B, 2) lie on the map: bool (B, h, w)."""
-    rows = origin[:, 0, None] + np.arange(size[0])
-    cols = origin[:, 1, None] + np.arange(size[1])
-    return ((rows >= 0) & (rows < map_size[0]))[:, :, None] & ((cols >= 0) & (cols < map_size[1]))[:, None, :]
+    """Windows of maps (N, C, H, W), each lying on its map -> (B, C, h, w), C-contiguous."""
+    if size == maps.shape[2:]:
+        return maps[images]
+    windows = np.lib.stride_tricks.sliding_window_view(maps, size, axis=(2, 3))  # (N, C, H-h+1, W-w+1, h, w)
+    return np.ascontiguousarray(windows[images, :, origin[:, 0], origin[:, 1]])

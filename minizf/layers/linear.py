@@ -31,8 +31,11 @@ class Flatten(Layer):
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         return r.reshape(r.shape[0], *tape)
 
-    def pick(self, tape, images):
-        return tape
+    def looks_back(self, rules):
+        return False
+
+    def note(self, input_shape):
+        return input_shape
 
 
 class Linear(Layer):
@@ -66,5 +69,5 @@ class Linear(Layer):
     def deconv(self, r, tape, rules: Rules = DECONVNET):
         return kernels.linear_input_grad(r, self.weight)
 
-    def pick(self, tape, images):
-        return None
+    def looks_back(self, rules):
+        return False

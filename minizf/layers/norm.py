@@ -55,6 +55,7 @@ class LRN(Layer):
         return LRNTape(tape.x[images], tape.y[images], tape.scale[images])
 
     def window(self, tape, images, origin, size):
-        x, y, scale = (cut(maps, images, origin, size) for maps in (tape.x, tape.y, tape.scale))
-        scale[scale == 0] = 1  # outside the map: keep 0 * 1^-beta = 0 instead of 0 * infinity
-        return LRNTape(x, y, scale)
+        return LRNTape(*(cut(maps, images, origin, size) for maps in (tape.x, tape.y, tape.scale)))
+
+    def looks_back(self, rules):
+        return rules.lrn != "skip"

@@ -25,7 +25,6 @@ from minizf.layers.rules import DECONVNET, Rules
 class PoolTape:
     switches: np.ndarray  # uint8 (N, C, P, Q)
     size: tuple[int, int]  # (H, W): several input sizes give one output size, so it must be remembered
-    pad: tuple[int, int]
 
 
 class MaxPool2d(Layer):
@@ -33,6 +32,7 @@ class MaxPool2d(Layer):
 
     option_names = ("size", "stride", "pad")
     way_down = "unpool"
+    padding_value = float("-inf")
 
     def __init__(self, size: int | tuple, stride: int | tuple, pad: int | tuple = 0):
         self.size, self.stride, self.pad = size, stride, pad
@@ -45,17 +45,16 @@ class MaxPool2d(Layer):
 
     def forward(self, x, rng=None):
         y, switches = kernels.maxpool2d(x, *self.reach)
-        return y, PoolTape(switches, x.shape[2:], self.reach.pad)
+        return y, PoolTape(switches, x.shape[2:])
 
     def backward(self, dy, tape, to_input=True):
         return self.deconv(dy, tape), {}
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):
-        size, stride = self.reach.size, self.reach.stride
-        return kernels.unpool2d(r, tape.switches, size, stride, tape.pad, tape.size, rules.collisions)
+        return kernels.unpool2d(r, tape.switches, *self.reach, tape.size, rules.collisions)
 
     def pick(self, tape, images):
-        return PoolTape(tape.switches[images], tape.size, tape.pad)
+        return PoolTape(tape.switches[images], tape.size)
 
     def window(self, tape, images, origin, size):
-        return PoolTape(cut(tape.switches, images, origin, size), covered(size, self.reach), (0, 0))
+        return PoolTape(cut(tape.switches, images, origin, size), covered(size, self.reach))

@@ -34,3 +34,6 @@ class ReLU(Layer):
 
     def window(self, tape, images, origin, size):
         return cut(tape, images, origin, size)
+
+    def looks_back(self, rules):
+        return rules.rectify != "signal"
