@@ -88,6 +88,8 @@ def from_header(path: Path, header: dict[str, Any], tensors: dict[str, np.ndarra
         if kind not in KINDS:
             raise WeightsError(f"{path}: layer {name!r} is of the unknown kind {kind!r}; known: {', '.join(KINDS)}")
         arrays = {key: tensors.get(f"net.{name}.{key}") for key in KINDS[kind].array_names}
+        if "weight" in arrays and arrays["weight"] is None:
+            raise WeightsError(f"{path}: {name}.weight is missing; the file is incomplete")
         layers.append((name, KINDS[kind](**arrays, **entry["options"])))
     preprocess = Preprocess(tensors[MEAN], header["scale"]) if MEAN in tensors else None
     extra = {name.removeprefix("extra."): array for name, array in tensors.items() if name.startswith("extra.")}
