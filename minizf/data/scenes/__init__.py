@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset import Dataset
-from .objects import KINDS, part_names
+from .objects import part_names
 from .palette import GROUNDS
 from .staging import (
     BALL_PART,
@@ -212,5 +212,6 @@ def _check(seed, size, split, shortcut, shortcut_class) -> None:
     if not SMALLEST <= size <= LARGEST:
         raise ValueError(f"scenes: size {size}; choose {SMALLEST} to {LARGEST} pixels")
     _known("split", split, tuple(SPLITS))
-    _known("shortcut", shortcut, SHORTCUTS) if shortcut is not None else None
+    if shortcut is not None:
+        _known("shortcut", shortcut, SHORTCUTS)
     _known("shortcut class", shortcut_class, CLASSES)

@@ -5,7 +5,7 @@ Each is drawn around (0, 0) and reaches about 1 to each side, like the objects.
 
 import numpy as np
 
-from .objects import GLASS, INK, IVORY, METAL, RED, WOOD
+from .palette import GLASS, INK, IVORY, METAL, RED, RUBBER, WOOD
 from .pen import Pen, cosine, mixed, sine
 
 
@@ -60,18 +60,38 @@ def bolt(pen, dice, paint):
     pen.disc(0, 0, 0.38, mixed(METAL, INK, 0.75), solid=False)
 
 
-KINDS = (ball, pebble, stick, leaf, button, marble, bolt)
+def tyre(pen, dice, paint):
+    pen.disc(0, 0, 0.95, RUBBER, bulge=0.3, gloss=0.15)
+    pen.disc(0, 0, 0.5, METAL, bulge=0.15, gloss=0.5, solid=False)
+    pen.disc(0, 0, 0.18, paint.main, solid=False)
+
+
+def daisy(pen, dice, paint):
+    start = dice.uniform()
+    for k in range(6):
+        c, s = cosine(start + k / 6), sine(start + k / 6)
+        pen.ellipse(0.52 * c, 0.52 * s, 0.44, 0.26, mixed(paint.main, IVORY, 0.5), turn=start + k / 6, bulge=0.2)
+    pen.disc(0, 0, 0.3, np.array([0.93, 0.72, 0.25]), bulge=0.2, lift=0.05)
+
+
+def key_cap(pen, dice, paint):
+    pen.box(0, 0, 0.85, 0.85, paint.main, corner=0.2, bulge=0.3, gloss=0.2)
+    pen.box(0, -0.05, 0.55, 0.55, mixed(paint.main, IVORY, 0.3), corner=0.15, bulge=0.1, solid=False)
+
+
+# some look like parts of objects: a wheel alone is no car
+KINDS = (ball, pebble, stick, leaf, button, marble, bolt, tyre, daisy, key_cap)
 
 
 def lay_out(kind, dice, paint):
-    """Draw one kind of clutter, by its place in KINDS, for a batch: -> rows (n, shapes, COLUMNS)."""
+    """Draw one kind of clutter, by its place in KINDS, for a batch: -> rows (n, shapes, ROW_COLUMNS)."""
     pen = Pen(len(paint.main))
     KINDS[kind](pen, dice, paint)
     return pen.table()
 
 
 def shortcut_ball(count):
-    """The red and white ball that nothing else in the set looks like: rows (count, shapes, COLUMNS)."""
+    """The red and white ball that nothing else in the set looks like: rows (count, shapes, ROW_COLUMNS)."""
     pen = Pen(count)
     pen.disc(0, 0, 1.0, IVORY, bulge=0.8, gloss=0.6)
     for turn in (0.0, 1 / 3, 2 / 3):

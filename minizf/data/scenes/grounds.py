@@ -18,7 +18,7 @@ SCRAMBLE = np.uint64(0xBF58476D1CE4E5B9)
 HALF_WORD = np.uint64(29)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def lattice_bits(column, line, salt):
     """64 fixed random bits for each cell of the plane."""
     z = np.uint64(column) * COLUMN_FACTOR + np.uint64(line) * LINE_FACTOR + np.uint64(salt) * SCRAMBLE
@@ -27,26 +27,26 @@ def lattice_bits(column, line, salt):
     return z ^ (z >> HALF_WORD)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def field(bits, k):
     """The k-th of five independent numbers in [0, 1), twelve bits each."""
     return np.float64((bits >> np.uint64(4 + 12 * k)) & np.uint64(4095)) * (1.0 / 4096.0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def lattice(column, line, salt):
     """A fixed random number in [0, 1) for each cell of the plane."""
     return np.float64(lattice_bits(column, line, salt) >> np.uint64(40)) * (1.0 / 16777216.0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def smooth(low, high, value):
     """0 below `low`, 1 above `high`, and an S between."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def noise(x, y, salt):
     """Value noise in [0, 1): soft blobs about one unit wide."""
     column, line = math.floor(x), math.floor(y)
@@ -58,7 +58,7 @@ def noise(x, y, salt):
     return upper * (1.0 - sy) + lower * sy
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def grass(x, y, a, b, salt, lx, ly, pixel):
     """Blades: in each of three layers every cell grows one leaning, tapering stroke, lighter at its tip.
 
@@ -95,7 +95,7 @@ def grass(x, y, a, b, salt, lx, ly, pixel):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def brick(x, y, a, b, salt, lx, ly, pixel):
     """Courses of bricks, every other one set back by half; bevelled edges, each brick fired a little differently."""
     tall, wide, joint = 0.125, 0.27, 0.011
@@ -125,10 +125,10 @@ def brick(x, y, a, b, salt, lx, ly, pixel):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def mesh(x, y, a, b, salt, lx, ly, pixel):
     """Round threads woven over and under each other, dark between."""
-    pitch, radius = 0.075, 0.023
+    pitch, radius = 0.092, 0.029
     column, line = math.floor(x / pitch), math.floor(y / pitch)
     px, py = x - (column + 0.5) * pitch, y - (line + 0.5) * pitch
     parity = column + line - 2.0 * math.floor(0.5 * (column + line))
@@ -153,25 +153,38 @@ def mesh(x, y, a, b, salt, lx, ly, pixel):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def printed(x, y, a, b, salt, lx, ly, pixel):
     """A printed page: lines of small marks with gaps between words, ragged paragraphs, paper fibre."""
-    pitch = 0.068
+    pitch, advance = 0.078, 0.024
     line = math.floor(y / pitch)
     j = np.int64(line)
-    mark = 0.020
-    column = math.floor(x / mark)
-    i = np.int64(column)
-    py = y - (line + 0.5) * pitch
-    px = x - (column + 0.5) * mark
-    in_text = noise(x / (5.5 * mark), 7.3 * line, salt + 3) > 0.30 and lattice(np.int64(0), j, salt + 9) > 0.10
-    throw = lattice(i, j, salt)
-    height = 0.34 * pitch if throw > 0.7 else 0.24 * pitch
-    middle = -0.10 * pitch if throw > 0.85 else (0.10 * pitch if throw > 0.7 else 0.0)
-    stem = min(max(0.5 + (0.30 * mark + 0.15 * mark * lattice(i, j, salt + 1) - abs(px)) / pixel, 0.0), 1.0)
-    rise = min(max(0.5 + (height - abs(py - middle)) / pixel, 0.0), 1.0)
-    hollow = 0.5 * smooth(0.35, 0.65, lattice(i, j, salt + 2)) * (1.0 - smooth(0.0, 0.2 * pitch, abs(py - middle)))
-    ink = (0.85 - hollow) * stem * rise if in_text else 0.0
+    # every line starts somewhere else, so that letters do not stand in columns
+    start = x + advance * lattice(np.int64(1), j, salt + 9)
+    column = math.floor(start / advance)
+    py, px = y - (line + 0.5) * pitch, start - (column + 0.5) * advance
+    bits = lattice_bits(np.int64(column), j, salt)
+    words = noise(start / (4.3 * advance), 7.0 * line, salt + 3) > 0.27
+    ink = 0.0
+    if words and field(bits, 0) > 0.10 and lattice(np.int64(0), j, salt + 9) > 0.12:
+        tall = field(bits, 1)
+        top, bottom = 0.17 * pitch, 0.17 * pitch
+        if tall > 0.72:
+            top = 0.34 * pitch
+        elif tall < 0.14:
+            bottom = 0.32 * pitch
+        outer = min(0.40 * advance - abs(px), min(py + top, bottom - py))
+        # a letter is a little frame with one side or the other left open
+        stroke = 0.20 * advance
+        body = min(min(py + 0.17 * pitch, 0.17 * pitch - py), 0.40 * advance - abs(px)) - stroke
+        opening = px + (0.2 if field(bits, 2) > 0.5 else -0.2) * advance
+        cross = stroke * 0.5 - abs(py + (field(bits, 3) - 0.5) * 0.2 * pitch)
+        hollow = max(min(body, 0.6 * stroke - cross), 0.0) + (0.3 * pixel if abs(opening) < 0.1 * advance else 0.0)
+        upper = min(-py - 0.17 * pitch, px + 0.10 * advance) if tall > 0.72 else -1.0
+        lower = min(py - 0.17 * pitch, px + 0.10 * advance) if tall < 0.14 else -1.0
+        outside = max(upper, lower)
+        cover = min(max(0.5 + min(outer, -outside) / pixel, 0.0), 1.0)
+        ink = 0.88 * cover * (1.0 - min(hollow / pixel, 0.75))
     paper = 0.96 + 0.05 * (noise(5.0 * x, 5.0 * y, salt + 4) - 0.5) + 0.03 * (noise(90.0 * x, 60.0 * y, salt + 6) - 0.5)
     return (
         paper * (a[0] + (b[0] - a[0]) * ink),
@@ -180,7 +193,7 @@ def printed(x, y, a, b, salt, lx, ly, pixel):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def wood(x, y, a, b, salt, lx, ly, pixel):
     """Planks with stretched grain and dark seams."""
     tall = 0.30
@@ -203,7 +216,7 @@ def wood(x, y, a, b, salt, lx, ly, pixel):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def water(x, y, a, b, salt, lx, ly, pixel):
     """A pool: a net of bright ripples over deep and shallow patches."""
     wx = x + 0.10 * (noise(5.0 * x, 5.0 * y, salt) - 0.5)
@@ -222,7 +235,7 @@ def water(x, y, a, b, salt, lx, ly, pixel):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def ground_colour(kind, x, y, a, b, salt, lx, ly, pixel):
     if kind == GRASS:
         return grass(x, y, a, b, salt, lx, ly, pixel)

@@ -1,9 +1,33 @@
 """Colours of objects and grounds, and of the light. Kinds of object share one palette: colour does not name the kind."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from .objects import INK, IVORY, Paint
 from .pen import mixed
+
+INK = np.array([0.13, 0.12, 0.16])
+RUBBER = np.array([0.17, 0.17, 0.20])
+IVORY = np.array([0.97, 0.95, 0.90])
+METAL = np.array([0.78, 0.79, 0.81])
+GLASS = np.array([0.68, 0.84, 0.90])
+WOOD = np.array([0.55, 0.38, 0.24])
+RED = np.array([0.78, 0.27, 0.26])
+
+
+@dataclass
+class Paint:
+    """Three palette colours of one image, each (n, 3)."""
+
+    main: np.ndarray
+    accent: np.ndarray
+    third: np.ndarray
+
+    def darker(self, share=0.3):
+        return mixed(self.main, INK, share)
+
+    def lighter(self, share=0.3):
+        return mixed(self.main, IVORY, share)
 
 
 def _colours(*codes):
@@ -54,5 +78,5 @@ def ground_paint(ground, dice):
 
 def light_colour(dice):
     """Brightness times a slight cast, warm to cool: (n, 3)."""
-    bright, warm, tint = dice.uniform(0.80, 1.25), dice.around_zero(0.10), dice.around_zero(0.03)
+    bright, warm, tint = dice.uniform(0.55, 1.30), dice.around_zero(0.18), dice.around_zero(0.05)
     return bright[:, None] * np.stack([1.0 + warm, 1.0 + tint, 1.0 - warm], axis=1)

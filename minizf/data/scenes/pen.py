@@ -2,18 +2,34 @@
 
 Every number given to the pen is a plain number (the same in all images) or an array (n,) with one value per image; a
 colour is (3,) or (n, 3), display values 0..1. Layout is NumPy arithmetic and needs no compiler.
-
-row   KIND  geometry (9)  COLOUR (3)  ALPHA  BULGE  GLOSS  SOFT  LIFT  SOLID  PART  bounds: centre (2), half extent (2)
 """
 
 from contextlib import contextmanager
 
 import numpy as np
 
-ELLIPSE, BOX, LENS, CAPSULE, QUAD, ARC, CURVE = range(7)
-KIND, GEOMETRY, COLOUR, ALPHA, BULGE, GLOSS, SOFT, LIFT, SOLID, PART, BOUNDS = 0, 1, 10, 13, 14, 15, 16, 17, 18, 19, 20
-COLUMNS = 24
-NO_PART = -1
+from .tables import (
+    ALPHA,
+    ARC,
+    BOUNDS,
+    BOX,
+    BULGE,
+    CAPSULE,
+    COLOUR,
+    CURVE,
+    ELLIPSE,
+    GEOMETRY,
+    GLOSS,
+    KIND,
+    LENS,
+    LIFT,
+    NO_PART,
+    PART,
+    QUAD,
+    ROW_COLUMNS,
+    SOFT,
+    SOLID,
+)  # fmt: skip
 
 PI = 3.141592653589793
 
@@ -70,7 +86,7 @@ class Pen:
         self.current_part = before
 
     def table(self):
-        """All rows so far: float64 (count, shapes, COLUMNS)."""
+        """All rows so far: float64 (count, shapes, ROW_COLUMNS)."""
         return np.stack(self.rows, axis=1)
 
     def ellipse(self, x, y, rx, ry, colour, turn=0.0, **look):
@@ -116,7 +132,7 @@ class Pen:
         self._add(CURVE, (*flat, r0, r1), _bounds(flat[0::2], flat[1::2], np.maximum(r0, r1)), colour, **look)
 
     def _add(self, kind, geometry, bounds, colour, alpha=1.0, bulge=0.0, gloss=0.0, soft=0.0, lift=0.0, solid=True):
-        row = np.zeros((self.count, COLUMNS))
+        row = np.zeros((self.count, ROW_COLUMNS))
         row[:, KIND] = kind
         for column, value in enumerate(geometry, GEOMETRY):
             row[:, column] = value

@@ -7,29 +7,54 @@ picture shifted by whole pixels is the same numbers elsewhere, bit for bit.
 """
 
 import math
+from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numba import njit, prange
 
 from .grounds import ground_colour, smooth
-from .pen import ALPHA, BOUNDS, BULGE, COLOUR, GEOMETRY, GLOSS, KIND, LIFT, PART, SOFT, SOLID
 from .shapes import fill_distances
-
-# columns of the table of things; FORWARD and BACK are affine maps (xx xy x0 yx yy y0) between object units and pixels
-FORWARD, BACK, PIXELS, SHADOW, SHADOW_X, SHADOW_Y, FIRST_ROW, ROWS, IS_OBJECT = 0, 6, 12, 13, 14, 15, 16, 17, 18
-THING_COLUMNS = 19
-# columns of the table of pictures
-SHIFT_X, SHIFT_Y, LIGHT, EXPOSURE, FALL, GROUND, SALT, GROUND_MAP, COLOUR_A, COLOUR_B, GROUND_PIXEL = (
-    0, 1, 2, 5, 8, 10, 11, 12, 18, 21, 24,
+from .tables import (
+    ALPHA,
+    BACK,
+    BOUNDS,
+    BULGE,
+    COLOUR,
+    COLOUR_A,
+    COLOUR_B,
+    EXPOSURE,
+    FALL,
+    FIRST_ROW,
+    FORWARD,
+    GEOMETRY,
+    GLOSS,
+    GROUND,
+    GROUND_MAP,
+    GROUND_PIXEL,
+    IS_OBJECT,
+    KIND,
+    LIFT,
+    LIGHT,
+    PART,
+    PIXELS,
+    ROWS,
+    SALT,
+    SHADOW,
+    SHADOW_X,
+    SHADOW_Y,
+    SHIFT_X,
+    SHIFT_Y,
+    SOFT,
+    SOLID,
 )  # fmt: skip
-PICTURE_COLUMNS = 25
 
 AMBIENT = 0.42
 SHADOW_DARKNESS = 0.62
 LIFT_DARKNESS = 0.5
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_ground(canvas, picture):
     size = canvas.shape[1]
     middle = 0.5 * size
@@ -51,7 +76,7 @@ def paint_ground(canvas, picture):
             canvas[2, i, j] = blue * blue
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def pixel_bounds(row, thing, picture, size, grow, dx, dy):
     """Pixels that a shape can touch: top, bottom, left, right (ends excluded), grown by `grow` and moved by (dx, dy)."""
     cx, cy, hx, hy = row[BOUNDS], row[BOUNDS + 1], row[BOUNDS + 2], row[BOUNDS + 3]
@@ -65,7 +90,7 @@ def pixel_bounds(row, thing, picture, size, grow, dx, dy):
     return top, bottom, left, right
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def measure(away, row, thing, picture, size, top, bottom, left, right, dx, dy):
     """Signed distances, in object units, of the pixels of a block from a shape moved by (dx, dy) pixels."""
     u = left + 0.5 - 0.5 * size - picture[SHIFT_X] - dx
@@ -74,7 +99,7 @@ def measure(away, row, thing, picture, size, top, bottom, left, right, dx, dy):
     fill_distances(away, int(row[KIND]), geometry, back, u, v, bottom - top, right - left)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def cast_shadow(canvas, shade, away, rows, thing, picture):
     """Darken what lies below a thing by a blurred copy of its outline, moved away from the light."""
     size = canvas.shape[1]
@@ -98,7 +123,7 @@ def cast_shadow(canvas, shade, away, rows, thing, picture):
                 canvas[c, i, j] *= keep
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def lift_shadow(canvas, cover, away, row, thing, picture):
     """A raised part's small shadow on the thing it belongs to."""
     size = canvas.shape[1]
@@ -114,7 +139,7 @@ def lift_shadow(canvas, cover, away, row, thing, picture):
                 canvas[c, top + i, left + j] *= keep
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def surface_light(inside, slope_x, slope_y, bulge, gloss, lx, ly, lz, mirror):
     """Brightness and highlight of a surface that curves up from its edge like a quarter circle of radius `bulge`.
 
@@ -132,7 +157,7 @@ def surface_light(inside, slope_x, slope_y, bulge, gloss, lx, ly, lz, mirror):
     return AMBIENT + (1.0 - AMBIENT) * facing / lz, gloss * shine * shine
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_shape(canvas, cover, away, row, thing, picture, box):
     """Paint one row of a display list; `cover` collects the thing's outline, `box` the extent of the row's part."""
     size = canvas.shape[1]
@@ -170,7 +195,7 @@ def paint_shape(canvas, cover, away, row, thing, picture, box):
                 box[2], box[3] = max(box[2], i + 1), max(box[3], j + 1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def develop(canvas, picture, pixels):
     """Apply the exposure and the fall of light over the scene, and round to bytes."""
     size = canvas.shape[1]
@@ -187,7 +212,7 @@ def develop(canvas, picture, pixels):
                 pixels[c, i, j] = np.uint8(min(255.0 * math.sqrt(light) + 0.5, 255.0))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_picture(pixels, mask, boxes, rows, things, picture):
     size = pixels.shape[1]
     canvas = np.empty((3, size, size))
@@ -217,13 +242,26 @@ def paint_picture(pixels, mask, boxes, rows, things, picture):
     develop(canvas, picture, pixels)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def paint_batch(pixels, masks, boxes, rows, things, pictures):
-    """Paint n pictures at once, spread over the cores.
+def _compiled(sources):
+    @njit(cache=True, parallel=True, error_model="numpy")
+    def paint_batch(pixels, masks, boxes, rows, things, pictures):
+        """Paint n pictures at once, spread over the cores.
 
-    pixels uint8 (n, 3, size, size), masks bool (n, size, size), boxes int64 (n, parts, 4) starting as empty boxes
-    (size, size, 0, 0): filled in place.  rows float64 (all shapes, pen.COLUMNS), things float64 (n, things per picture,
-    THING_COLUMNS), pictures float64 (n, PICTURE_COLUMNS).
-    """
-    for n in prange(len(pixels)):
-        paint_picture(pixels[n], masks[n], boxes[n], rows, things[n], pictures[n])
+        pixels uint8 (n, 3, size, size), masks bool (n, size, size), boxes int64 (n, parts, 4) starting as empty boxes
+        (size, size, 0, 0): filled in place.  rows float64 (all shapes, ROW_COLUMNS), things float64 (n, things per
+        picture, THING_COLUMNS), pictures float64 (n, PICTURE_COLUMNS).
+        """
+        for n in prange(len(pixels)):
+            paint_picture(pixels[n], masks[n], boxes[n], rows, things[n], pictures[n])
+        return sources
+
+    return paint_batch
+
+
+def _checksum_of_sources():
+    folder = Path(__file__).parent
+    return crc32(b"".join((folder / name).read_bytes() for name in ("tables.py", "shapes.py", "grounds.py", "render.py")))
+
+
+# Numba's disk cache looks at one file only; the checksum makes a change in any of these files a reason to compile again
+paint_batch = _compiled(_checksum_of_sources())

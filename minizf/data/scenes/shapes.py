@@ -18,12 +18,12 @@ import math
 
 from numba import njit
 
-ELLIPSE, BOX, LENS, CAPSULE, QUAD, ARC, CURVE = range(7)
-GEOMETRY = 9
+from .tables import BOX, CAPSULE, CURVE, ELLIPSE, LENS, QUAD
+
 CURVE_STEPS = 8
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def segment_distance(x, y, x0, y0, x1, y1, r0, r1):
     """Distance to a straight stroke whose radius runs from r0 to r1."""
     dx, dy = x1 - x0, y1 - y0
@@ -33,7 +33,7 @@ def segment_distance(x, y, x0, y0, x1, y1, r0, r1):
     return math.sqrt(ex * ex + ey * ey) - (r0 + t * (r1 - r0))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def ellipse_distance(x, y, rx, ry):
     """First-order distance: exact on the edge, and good enough for a light slope further in."""
     px, py = x / rx, y / ry
@@ -43,7 +43,7 @@ def ellipse_distance(x, y, rx, ry):
     return -min(rx, ry) if near < 1e-3 else near * (near - 1.0) / slope
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def box_distance(x, y, half_width, half_height, corner):
     dx = abs(x) - half_width + corner
     dy = abs(y) - half_height + corner
@@ -51,7 +51,7 @@ def box_distance(x, y, half_width, half_height, corner):
     return math.sqrt(ox * ox + oy * oy) + min(max(dx, dy), 0.0) - corner
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def lens_distance(x, y, half_length, half_width):
     x, y = abs(x), abs(y)
     radius = (half_length * half_length + half_width * half_width) / (2.0 * half_width)
@@ -61,7 +61,7 @@ def lens_distance(x, y, half_length, half_width):
     return math.sqrt(x * x + (y + below) * (y + below)) - radius
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def quad_edge(x, y, ax, ay, bx, by):
     """Squared distance to the edge from a to b, and -1 where a ray to the right crosses it, else 1."""
     ex, ey = bx - ax, by - ay
@@ -72,7 +72,7 @@ def quad_edge(x, y, ax, ay, bx, by):
     return fx * fx + fy * fy, -1.0 if crossed else 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def quad_distance(x, y, x0, y0, x1, y1, x2, y2, x3, y3, corner):
     near0, side0 = quad_edge(x, y, x0, y0, x1, y1)
     near1, side1 = quad_edge(x, y, x1, y1, x2, y2)
@@ -81,7 +81,7 @@ def quad_distance(x, y, x0, y0, x1, y1, x2, y2, x3, y3, corner):
     return side0 * side1 * side2 * side3 * math.sqrt(min(min(near0, near1), min(near2, near3))) - corner
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def arc_distance(x, y, radius, half_thickness, ca, sa):
     """Arc around the x axis; (ca, sa) is the direction of its end in the upper half."""
     y = abs(y)
@@ -91,7 +91,7 @@ def arc_distance(x, y, radius, half_thickness, ca, sa):
     return math.sqrt(ex * ex + ey * ey) - half_thickness
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def curve_distance(x, y, ax, ay, bx, by, cx, cy, r0, r1):
     nearest = 1e30
     x0, y0, from_radius = ax, ay, r0
@@ -104,7 +104,7 @@ def curve_distance(x, y, ax, ay, bx, by, cx, cy, r0, r1):
     return nearest
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def fill_distances(away, kind, g, back, u, v, height, width):
     """Signed distances of one shape for a block of pixels, in object units: away[i, j] for pixel (u + j, v + i).
 

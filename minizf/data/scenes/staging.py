@@ -11,23 +11,43 @@ import numpy as np
 
 from . import clutter, objects, palette
 from .hashing import Dice, stream_keys
-from .pen import ALPHA, COLUMNS, LIFT, PART, cosine, sine
+from .pen import cosine, sine
+from .tables import (
+    ALPHA,
+    BACK,
+    COLOUR_A,
+    COLOUR_B,
+    EXPOSURE,
+    FALL,
+    FIRST_ROW,
+    FORWARD,
+    GROUND,
+    GROUND_MAP,
+    GROUND_PIXEL,
+    IS_OBJECT,
+    LIFT,
+    LIGHT,
+    PART,
+    PICTURE_COLUMNS,
+    PIXELS,
+    ROW_COLUMNS,
+    ROWS,
+    SALT,
+    SHADOW,
+    SHADOW_X,
+    SHADOW_Y,
+    SHIFT_X,
+    SHIFT_Y,
+    THING_COLUMNS,
+)  # fmt: skip
 
 SPLITS = {"train": 0, "val": 1}
-SHORTCUTS = (None, "ball", "ground")
+SHORTCUTS = ("ball", "ground")
 CLASSES = tuple(objects.KINDS)
 
 FOR_LABEL, FOR_GROUND, FOR_LIGHT, FOR_POSE, FOR_COLOUR, FOR_PARTS, FOR_CLUTTER, FOR_BALL = range(8)
 
-# columns of the renderer's tables: things (one row each) and pictures
-FORWARD, BACK, PIXELS, SHADOW, SHADOW_X, SHADOW_Y, FIRST_ROW, ROWS, IS_OBJECT = 0, 6, 12, 13, 14, 15, 16, 17, 18
-THING_COLUMNS = 19
-SHIFT_X, SHIFT_Y, LIGHT, EXPOSURE, FALL, GROUND, SALT, GROUND_MAP, COLOUR_A, COLOUR_B, GROUND_PIXEL = (
-    0, 1, 2, 5, 8, 10, 11, 12, 18, 21, 24,
-)  # fmt: skip
-PICTURE_COLUMNS = 25
-
-CLUTTER_BELOW, CLUTTER_ABOVE = 5, 1
+CLUTTER_BELOW, CLUTTER_ABOVE = 5, 2
 OBJECT_SLOT = CLUTTER_BELOW
 BALL_SLOT = OBJECT_SLOT + 1 + CLUTTER_ABOVE
 THINGS = BALL_SLOT + 1
@@ -137,12 +157,12 @@ def object_pose(dice, label):
     share = dice.uniform(0.27, 0.62)
     size = np.minimum(np.sqrt(share / AREA[label]), 0.5 / REACH[label])
     mirror = np.where(dice.chance(0.5), -1.0, 1.0)
-    stretch, slant = 1.0 + dice.around_zero(0.12), dice.around_zero(0.20)
+    stretch, slant = 1.0 + dice.around_zero(0.20), dice.around_zero(0.30)
     zero = np.zeros_like(size)
     shape = np.stack([np.stack([mirror * size * stretch, slant * size], -1), np.stack([zero, size / stretch], -1)], -2)
-    room = np.maximum(0.5 - size, 0.0) + 0.03
+    room = np.maximum(0.5 - size, 0.0) + 0.06
     return Pose(
-        product(rotation(dice.around_zero(0.09)), shape),
+        product(rotation(dice.around_zero(0.14)), shape),
         room * dice.uniform(-1, 1),
         room * dice.uniform(-1, 1),
         dice.uniform(0.02, 0.05),
@@ -151,7 +171,7 @@ def object_pose(dice, label):
 
 def clutter_pose(dice):
     """Somewhere in a ring along the border of the picture."""
-    size, spread = dice.uniform(0.035, 0.075), dice.uniform(-0.5, 0.5)
+    size, spread = dice.uniform(0.04, 0.10), dice.uniform(-0.5, 0.5)
     out = dice.uniform(0.33, 0.48) * np.where(dice.chance(0.5), -1.0, 1.0)
     swap = dice.chance(0.5)
     matrix = rotation(dice.uniform()) * size[:, None, None]
@@ -178,7 +198,7 @@ class Stage:
         self.turn = rotation(camera.angle / 360.0 if whole else 0.0)
 
     def place(self, image, slot, pose, table):
-        """Put things with display lists `table` (k, shapes, COLUMNS) into images `image` (k,) at layers `slot`."""
+        """Put things with display lists `table` (k, shapes, ROW_COLUMNS) into images `image` (k,) at layers `slot`."""
         count, shapes, _ = table.shape
         to_pixels = product(self.turn[None], pose.matrix) * self.zoom
         x, y = applied(self.turn, pose.x, pose.y)
@@ -198,7 +218,7 @@ class Stage:
         thing[:, ROWS] = shapes
         thing[:, IS_OBJECT] = np.asarray(slot) == OBJECT_SLOT
         self.things[image, slot] = thing
-        self.rows.append(table.reshape(-1, COLUMNS))
+        self.rows.append(table.reshape(-1, ROW_COLUMNS))
         self.row_count += count * shapes
 
     def move_object(self, pose):
@@ -260,7 +280,7 @@ def _pictures(players, size, camera):
 
 
 def _place_clutter(scene, keys):
-    """Up to six small things per image: one may lie over the object's edge, the others below it."""
+    """Up to seven small things per image: two may lie over the object's edge, the others below it."""
     slots = [*range(CLUTTER_BELOW), *range(OBJECT_SLOT + 1, BALL_SLOT)]
     image = np.repeat(np.arange(len(keys)), len(slots))
     slot = np.tile(slots, len(keys))
