@@ -12,7 +12,7 @@ so a stride costs nothing: it only changes the first part.
 import numpy as np
 
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.packing import filter_taps, flat, pack_rows, padded
+from kernels.numba_cpu.packing import aligned, filter_taps, flat, pack_rows, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
 
 
@@ -22,16 +22,16 @@ def conv2d(x, w, b, stride, pad):
     (sh, sw), (ph, pw) = stride, pad
     p, q = (height + 2 * ph - r) // sh + 1, (width + 2 * pw - s) // sw + 1
     tall, wide = height + 2 * ph, width + 2 * pw
-    y = np.empty((images, filters, p, q), np.float32)
+    y = aligned((images, filters, p, q))
     if y.size == 0:
         return y
     taps = filter_taps(channels, (r, s), tall, wide).astype(np.int32)
     vectors = panel_vectors(filters)
     panels, panel_taps = packed_filters(flat(w), filters, taps.size, vectors)
     lanes_are_filters(
-        padded(x, ph, pw, tall, wide), taps, panels, panel_taps, np.zeros(filters, np.float32) if b is None else flat(b),
+        padded(x, ph, pw, tall, wide), taps, panels, panel_taps, whole_panels(b, filters, vectors),
         flat(y), filters, vectors, images,
-        (p, q, 0, channels * tall * wide, sh * wide, sw), (0, filters * p * q, q, 1), p * q
+        (p, q, channels * tall * wide, sh * wide, sw), (0, filters * p * q, q, 1), p * q
     )  # fmt: skip
     return y
 
@@ -42,3 +42,12 @@ def packed_filters(matrix, filters, taps, vectors):
     panels = np.empty(-(-filters // width) * taps * width, np.float32)
     pack_rows(matrix, filters, taps, width, panels)
     return panels, np.arange(0, taps * width, width, dtype=np.int32)
+
+
+def whole_panels(bias, filters, vectors):
+    """The bias, or zeros for None, with zeros for the lanes of the last panel that hold no filter."""
+    width = vectors * LANES
+    out = np.zeros(-(-filters // width) * width, np.float32)
+    if bias is not None:
+        out[:filters] = bias
+    return out

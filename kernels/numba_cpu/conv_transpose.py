@@ -15,8 +15,9 @@ import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel
+from kernels.numba_cpu.conv import whole_panels
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.packing import flat, padded
+from kernels.numba_cpu.packing import aligned, flat, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
 
 
@@ -24,22 +25,25 @@ def conv2d_transpose(dy, w, stride, pad, size):
     """dy (N,K,P,Q), w (K,C,R,S), size (H,W) -> dx (N,C,H,W)."""
     (images, filters, p, q), (_, channels, _, _) = dy.shape, w.shape
     height, width = size
-    dx = np.empty((images, channels, height, width), np.float32)
+    dx = aligned((images, channels, height, width))
     if dx.size == 0:
         return dx
     rows = _phases(height, w.shape[2], stride[0], pad[0])
     columns = _phases(width, w.shape[3], stride[1], pad[1])
     (top, tall), (left, wide) = _reach(rows, p), _reach(columns, q)
     source = padded(dy, top, left, tall, wide)
-    nothing = np.zeros(channels, np.float32)
     vectors = panel_vectors(channels)
+    nothing = whole_panels(None, channels, vectors)
     for a, high, r, p_of_tap in rows:
         for b, broad, s, q_of_tap in columns:
             taps = _tap_addresses(filters, p_of_tap + top, q_of_tap + left, tall, wide)
+            if taps.size == 0:  # a stride larger than the filter leaves rows or columns that no filter touches
+                dx[:, :, a :: stride[0], b :: stride[1]] = 0
+                continue
             panels, panel_taps = _packed(w, r, s, stride, vectors)
             lanes_are_filters(
                 source, taps, panels, panel_taps, nothing, flat(dx), channels, vectors, images,
-                (high, broad, 0, filters * tall * wide, wide, 1),
+                (high, broad, filters * tall * wide, wide, 1),
                 (a * width + b, channels * height * width, stride[0] * width, stride[1]), height * width
             )  # fmt: skip
     return dx
@@ -70,8 +74,7 @@ def _packed(w, r, s, stride, vectors):
     width = vectors * LANES
     taps = filters * len(range(r, high, stride[0])) * len(range(s, broad, stride[1]))
     panels = np.empty(-(-channels // width) * taps * width, np.float32)
-    if taps:
-        pack_phase(flat(w), filters, channels, (high, broad), (r, s), stride, width, panels)
+    pack_phase(flat(w), filters, channels, (high, broad), (r, s), stride, width, panels)
     return panels, np.arange(0, taps * width, width, dtype=np.int32)
 
 

@@ -85,14 +85,31 @@ def vector_outer(rows, vectors):
     """The tile above as vector code. The signature is that of `plain_outer`."""
 
     @intrinsic
-    def outer(typing, a, a_at, a_tap, a_first, a_row, row_first, b, b_at, b_tap, b_first, taps, sums, sums_at):
+    def outer(
+        typing,
+        a,
+        a_at,
+        a_tap,
+        a_first,
+        a_row,
+        row_first,
+        b,
+        b_at,
+        b_tap,
+        b_first,
+        taps,
+        start,
+        start_at,
+        start_step,
+        sums,
+        sums_at,
+    ):
         i = types.intp
-        signature = types.void(FLOATS, i, TABLE, i, ROW_TABLE, i, FLOATS, i, TABLE, i, i, FLOATS, i)
+        signature = types.void(FLOATS, i, TABLE, i, ROW_TABLE, i, FLOATS, i, TABLE, i, i, FLOATS, i, i, FLOATS, i)
 
         def write(context, builder, signature, arguments):
-            a, a_at, a_tap, a_first, a_row, row_first, b, b_at, b_tap, b_first, taps, sums, sums_at = _data(
-                context, builder, signature, arguments
-            )
+            (a, a_at, a_tap, a_first, a_row, row_first, b, b_at, b_tap, b_first, taps,
+             start, start_at, start_step, sums, sums_at) = _data(context, builder, signature, arguments)  # fmt: skip
             multiply_add = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
             )
@@ -100,7 +117,8 @@ def vector_outer(rows, vectors):
             a_rows = [_element(builder, a, a_at, builder.load(_element(builder, a_row, row_first, m))) for m in range(rows)]
             b = _element(builder, b, b_at)
             place = {(m, v): _element(builder, sums, sums_at, (m * vectors + v) * LANES) for m, v in grid}
-            before = {mv: _load(builder, place[mv]) for mv in grid}
+            begin = [_element(builder, start, start_at, builder.mul(start_step, ir.Constant(I64, m))) for m in range(rows)]
+            before = {(m, v): _load(builder, _element(builder, begin[m], v * LANES)) for m, v in grid}
 
             def offsets(t):
                 addresses = _element(builder, a_tap, a_first, t), _element(builder, b_tap, b_first, t)
@@ -148,15 +166,22 @@ def vector_outer(rows, vectors):
 def plain_outer(rows, vectors):
     """The same loop in Python, for machines where the vector code cannot be built. It is also the definition.
 
-    sums[sums_at + m*width + j] += sum over t < taps of a[a_at + a_row[row_first + m] + a_tap[a_first + t]]
-                                                        * b[b_at + b_tap[b_first + t] + j],    m < rows, j < width
+    sums[sums_at + m*width + j] = start[start_at + m*start_step + j]
+                                  + sum over t < taps of a[a_at + a_row[row_first + m] + a_tap[a_first + t]]
+                                                         * b[b_at + b_tap[b_first + t] + j],    m < rows, j < width
+
+    The sums begin with what `start` holds: the bias for the first taps (start_step 0: the same for all rows), then sums itself.
     """
     width = vectors * LANES
 
     @njit(nogil=True)
-    def outer(a, a_at, a_tap, a_first, a_row, row_first, b, b_at, b_tap, b_first, taps, sums, sums_at):
+    def outer(
+        a, a_at, a_tap, a_first, a_row, row_first, b, b_at, b_tap, b_first, taps, start, start_at, start_step, sums, sums_at
+    ):
         for m in range(rows):
             row, place = a_at + a_row[row_first + m], sums_at + m * width
+            for j in range(width):
+                sums[place + j] = start[start_at + m * start_step + j]
             for t in range(taps):
                 number, start = a[row + a_tap[a_first + t]], b_at + b_tap[b_first + t]
                 for j in range(width):
@@ -211,4 +236,26 @@ def plain_turn(source, source_at, source_row, target, target_at, target_row):
             target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
 
 
+@intrinsic
+def vector_move(typing, source, source_at, target, target_at):
+    """Copy LANES numbers; same signature as `plain_move`."""
+    i = types.intp
+    signature = types.void(FLOATS, i, FLOATS, i)
+
+    def write(context, builder, signature, arguments):
+        source, source_at, target, target_at = _data(context, builder, signature, arguments)
+        _store(builder, _load(builder, _element(builder, source, source_at)), _element(builder, target, target_at))
+        return context.get_dummy_value()
+
+    return signature, write
+
+
+@njit(nogil=True)
+def plain_move(source, source_at, target, target_at):
+    """target[target_at + j] = source[source_at + j] for j < LANES."""
+    for j in range(LANES):
+        target[target_at + j] = source[source_at + j]
+
+
 turn_block = plain_turn if PLAIN else vector_turn
+move = plain_move if PLAIN else vector_move

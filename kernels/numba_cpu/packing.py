@@ -1,11 +1,16 @@
 """Putting numbers where the inner loop can stream them: zero borders, filters side by side, tables of tap addresses."""
 
+import math
+
 import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.microkernels import turn_block
+from kernels.numba_cpu.microkernels import move, turn_block
+
+LINE = 64
+ZEROS = np.zeros(LANES, np.float32)
 
 
 @kernel
@@ -14,19 +19,43 @@ def pad_planes(x, planes, height, width, top, left, tall, wide, out):
 
     A negative top or left, or a plane too small, cuts pixels off; everything not covered becomes zero.
     """
-    first, last = max(0, left), min(wide, left + width)
+    skip, place = max(0, -left), max(0, left)
+    count = min(width - skip, wide - place)
+    low, high = max(0, top), min(tall, top + height)
     for plane in prange(planes):
-        for i in range(tall):
-            row = (plane * tall + i) * wide
-            h = i - top
-            if h < 0 or h >= height or last <= first:
-                out[row : row + wide] = 0
-                continue
-            source = (plane * height + h) * width - left
-            out[row : row + first] = 0
-            for j in range(first, last):
-                out[row + j] = x[source + j]
-            out[row + last : row + wide] = 0
+        end = (plane + 1) * tall * wide
+        if count <= 0 or high <= low:
+            clear(out, plane * tall * wide, end, end)
+            continue
+        row = (plane * tall + low) * wide + place
+        clear(out, plane * tall * wide, row, end)
+        for i in range(low, high):
+            copy(x, (plane * height + i - top) * width + skip, count, out, row, end)
+            gap = row + count
+            row += wide
+            clear(out, gap, row if i + 1 < high else end, end)
+
+
+@piece
+def copy(source, source_at, count, target, target_at, target_end):
+    """Copy `count` numbers, whole vectors at a time: what is written beyond, up to target_end, the caller overwrites next."""
+    beyond = (count + LANES - 1) // LANES * LANES
+    if source_at + beyond <= source.size and target_at + beyond <= target_end:
+        for j in range(0, count, LANES):
+            move(source, source_at + j, target, target_at + j)
+    else:
+        for j in range(count):
+            target[target_at + j] = source[source_at + j]
+
+
+@piece
+def clear(target, first, last, target_end):
+    """Zeros from `first` to before `last`, whole vectors at a time as in `copy`."""
+    if first + (last - first + LANES - 1) // LANES * LANES <= target_end:
+        for j in range(first, last, LANES):
+            move(ZEROS, 0, target, j)
+    else:
+        target[first:last] = 0
 
 
 def padded(x, top, left, tall, wide):
@@ -34,9 +63,17 @@ def padded(x, top, left, tall, wide):
     n, c, height, width = x.shape
     if (top, left, tall, wide) == (0, 0, height, width):
         return flat(x)
-    out = np.empty(n * c * tall * wide, np.float32)
+    out = aligned((n * c * tall * wide,))
     pad_planes(flat(x), n * c, height, width, top, left, tall, wide, out)
     return out
+
+
+def aligned(shape):
+    """A new float32 array whose first number begins a cache line: vectors that are stored to it do not straddle two."""
+    count = math.prod(shape)
+    room = np.empty(4 * count + LINE, np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + 4 * count].view(np.float32).reshape(shape)
 
 
 def flat(x):

@@ -21,6 +21,7 @@ from kernels.numba_cpu.products import ROWS_OF, outer, panel_vectors
 
 TAP_BLOCK = 256
 TASKS = 16
+PARTS = 4
 
 
 def conv2d_weight_grad(x, dy, stride, pad, filter_size):
@@ -40,7 +41,7 @@ def conv2d_weight_grad(x, dy, stride, pad, filter_size):
     rows[: places.size] = places
 
     panels = -(-filters // (vectors * LANES))
-    parts = min(-(-TASKS // panels), -(-taps.size // (2 * TAP_BLOCK)))
+    parts = min(PARTS, -(-TASKS // panels), -(-taps.size // (2 * TAP_BLOCK)))
     shares = min(tiles, -(-TASKS // (panels * parts)))
     sums = np.zeros(parts * panels * rows.size * vectors * LANES, np.float32)
     lanes_are_gradients(padded(x, ph, pw, tall, wide), taps, rows, flat(dy), filters, p * q, vectors, parts, shares, sums)
@@ -77,7 +78,7 @@ def weight_grad_task(x, taps, rows, dy, filters, pixels, vectors, panel, sums_at
         for tile in range(tile_first, tile_last):
             outer(
                 vectors, x, 0, taps, block, rows, tile * tile_rows, turned, 0, places, 0, length,
-                sums, sums_at + tile * tile_rows * width
+                sums, sums_at + tile * tile_rows * width, width, sums, sums_at + tile * tile_rows * width
             )  # fmt: skip
 
 
@@ -105,6 +106,7 @@ def add_parts(sums, rows, places, filters, width, parts, dw):
         total = np.zeros(chunk * width, np.float32)
         for part in range(parts):
             at = ((part * panels + panel) * rows + start) * width
+            more = sums[at : at + count * width]
             for i in range(count * width):
-                total[i] += sums[at + i]
+                total[i] += more[i]
         turn(total, 0, width, count, min(width, filters - panel * width), dw, panel * width * places + start, places)
