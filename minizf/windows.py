@@ -139,7 +139,7 @@ def climb(plan: list[Passage], source: np.ndarray, images: np.ndarray, top: str 
     frame = plan[-1].below
     x = cut(source, images, *frame)
     for step in reversed(plan if top else []):
-        # outside its map a layer reads its padding value; a whole map pads itself, and what no unit sees of it may hold anything
+        # outside its map a layer reads its padding value; a whole map pads itself, and parts of it that no unit sees are left 0
         x = reframe(x, frame, step.seen, 0.0 if step.whole else step.layer.padding_value)
         x, notes[step.name] = step.layer.forward(x)
         frame = step.above

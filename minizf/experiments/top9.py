@@ -1,0 +1,226 @@
+"""What each map of a layer responds to most: the paper's figure 2.
+
+    winners = scan(net, preprocess, dataset)                                  one pass: the nine strongest images of every map
+    plate = plates(net, preprocess, dataset, "relu2", winners["relu2"])       each winner's projection, beside its image patch
+
+The scan keeps nine values for each map, with image and position, and nothing else: memory does not grow with the set. With a
+state file it goes on where it was stopped, also after a kill.
+"""
+
+import hashlib
+import io
+import json
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minizf.data.dataset import Dataset
+from minizf.data.preprocess import Preprocess
+from minizf.files import write_atomic
+from minizf.frames import Frame, reframe
+from minizf.layers import DECONVNET, Rules
+from minizf.net import Net
+from minizf.windows import project_windows
+
+SAVE_EVERY_S = 20.0
+
+
+@dataclass
+class Winners:
+    """The images to which each of K maps responded most, strongest first, each image at its strongest position.
+
+    value (K, k) float32; image (K, k) int64, -1 where a map responded to fewer than k images (value 0 there);
+    at (K, k, 2) int64, row and column in the map, zeros for units after a Flatten. Of equal values the lower image comes first.
+    """
+
+    value: np.ndarray
+    image: np.ndarray
+    at: np.ndarray
+
+    @classmethod
+    def none(cls, maps: int, k: int) -> "Winners":
+        return cls(np.zeros((maps, k), np.float32), np.full((maps, k), -1), np.zeros((maps, k, 2), np.int64))
+
+    def merge(self, value: np.ndarray, image: np.ndarray, at: np.ndarray) -> "Winners":
+        """The k best of these and of n later images: value (K, n), image (n,), at (K, n, 2)."""
+        k = self.value.shape[1]
+        image = np.broadcast_to(image, value.shape)
+        value, image = np.hstack([self.value, value]), np.hstack([self.image, np.where(value == 0, -1, image)])
+        at = np.concatenate([self.at, at], axis=1)
+        rank = np.where(image < 0, -np.inf, value)
+        best = np.argsort(-rank, axis=1, kind="stable")[:, :k]
+        return Winners(
+            *(np.take_along_axis(a, best, axis=1) for a in (value, image)), np.take_along_axis(at, best[:, :, None], 1)
+        )
+
+
+@dataclass
+class Plate:
+    """A layer's winners as pictures: K maps, k winners each, patches of h x w pixels (the receptive field of the layer)."""
+
+    layer: str
+    winners: Winners
+    projections: np.ndarray  # float32 (K, k, C, h, w), in the units of the net's input; zero where there is no winner
+    patches: np.ndarray  # uint8 (K, k, C, h, w), the part of the image each winner sees
+    inside: np.ndarray  # bool (K, k, h, w), False where the patch is padding outside the image, or there is no winner
+    labels: np.ndarray  # int64 (K, k), class of each winner's image, -1 where there is no winner
+    boxes: np.ndarray  # int64 (K, k, 4), top, left, bottom, right in the image, not clipped; zeros where there is no winner
+
+
+class StateError(ValueError):
+    """A state file that belongs to another scan, or is no state file; the message names the file and the difference."""
+
+
+def scan(
+    net: Net,
+    preprocess: Preprocess,
+    dataset: Dataset,
+    layers: list[str] | None = None,
+    k: int = 9,
+    batch: int = 64,
+    state: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, Winners]:
+    """The k images of the set each map responds to most, for every layer asked for (default: the net's feature layers).
+
+    An activation of 0 is no response and wins nothing. Memory: one batch's forward pass. state: a file from which the scan goes
+    on if it exists, written anew every SAVE_EVERY_S seconds and at the end; StateError if it is of another net, set or k.
+    ValueError for images that give NaN, by number.
+    """
+    layers = layers or net.feature_layers
+    upto = max(layers, key=lambda name: len(net.chain(name)))
+    winners = {name: Winners.none(net.shapes[name][0], k) for name in layers}
+    first = 0
+    if state is not None:
+        about = identity(net, preprocess, dataset, layers, k)
+        first, winners = load_state(state, about, winners)
+    saved = time.monotonic()
+    with bar(first, len(dataset), progress) as shown:
+        for start in range(first, len(dataset), batch):
+            numbers = np.arange(start, min(start + batch, len(dataset)))
+            _, tape = net.forward(preprocess(dataset.images(numbers)), upto=upto)
+            for name in layers:
+                winners[name] = winners[name].merge(*responses(name, tape.outputs[name], numbers))
+            shown.update(len(numbers))
+            if state is not None and (time.monotonic() - saved > SAVE_EVERY_S or numbers[-1] + 1 == len(dataset)):
+                save_state(state, about, int(numbers[-1]) + 1, winners)
+                saved = time.monotonic()
+    return winners
+
+
+def responses(layer: str, activations: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Strongest value (K, n) and position (K, n, 2) of each map in each image, with the images' numbers (n,)."""
+    n, maps = activations.shape[:2]
+    flat = activations.reshape(n, maps, -1)
+    place = flat.argmax(axis=2)
+    value = np.take_along_axis(flat, place[:, :, None], axis=2)[:, :, 0]
+    broken = np.flatnonzero(~np.isfinite(value).all(axis=1))
+    if len(broken):
+        raise ValueError(
+            f"image {numbers[broken[0]]} gives activations of {layer} that are NaN or infinite; check image and weights"
+        )
+    size = activations.shape[2:] or (1, 1)
+    return value.T, numbers, np.stack(np.unravel_index(place.T, size), axis=2)
+
+
+def plates(
+    net: Net,
+    preprocess: Preprocess,
+    dataset: Dataset,
+    layer: str,
+    winners: Winners,
+    rules: Rules = DECONVNET,
+    batch: int = 128,
+    progress: bool = True,
+) -> Plate:
+    """Every winner of a layer projected to pixels, with the patch of its image that the unit sees.
+
+    Holds at most `batch` images at a time, beside the result. Arguments as for `scan`, which gives `winners`.
+    """
+    maps, k = winners.image.shape
+    field = net.receptive_field(layer)
+    channels = net.input_shape[0]
+    map_of, rank_of = np.nonzero(winners.image >= 0)
+    order = np.argsort(winners.image[map_of, rank_of], kind="stable")
+    map_of, rank_of = map_of[order], rank_of[order]
+    plate = Plate(
+        layer,
+        winners,
+        np.zeros((maps, k, channels, *field.size), np.float32),
+        np.zeros((maps, k, channels, *field.size), np.uint8),
+        np.zeros((maps, k, *field.size), bool),
+        np.full((maps, k), -1),
+        np.zeros((maps, k, 4), np.int64),
+    )
+    distinct, which = np.unique(winners.image[map_of, rank_of], return_inverse=True)
+    with bar(0, len(map_of), progress, f"{layer}: projections", "unit") as shown:
+        for first in range(0, len(distinct), batch):
+            numbers = distinct[first : first + batch]
+            units = slice(*np.searchsorted(which, [first, first + len(numbers)]))
+            here = map_of[units], rank_of[units]
+            images, local = dataset.images(numbers), which[units] - first
+            at = winners.at[here] if len(net.shapes[layer]) == 3 else None
+            found = project_windows(net, preprocess(images), layer, local, here[0], at, winners.value[here], rules)
+            whole, patch = Frame(np.zeros((len(local), 2), int), images.shape[2:]), Frame(found.boxes[:, :2], field.size)
+            plate.projections[here] = found.pixels
+            plate.patches[here] = reframe(images[local], whole, patch)
+            plate.inside[here] = reframe(np.ones((len(local), 1, *images.shape[2:]), bool), whole, patch)[:, 0]
+            plate.labels[here] = dataset.labels[numbers][local]
+            plate.boxes[here] = found.boxes
+            shown.update(len(local))
+    return plate
+
+
+def bar(first: int, total: int, progress: bool, label: str = "strongest images", unit: str = "img"):
+    """A progress bar with time left on stderr, on a terminal only."""
+    from tqdm import tqdm  # 30 ms to import: `import minizf` need not pay
+
+    return tqdm(total=total, initial=first, desc=label, unit=unit, disable=None if progress else True, delay=1, leave=False)
+
+
+def identity(net: Net, preprocess: Preprocess, dataset: Dataset, layers: list[str], k: int) -> dict[str, object]:
+    """What must be the same for a scan to go on: each part under the name an error will call it by."""
+    weights = hashlib.sha256(repr(net).encode())
+    for array in (*net.state().values(), preprocess.mean, np.float64(preprocess.scale)):
+        weights.update(np.ascontiguousarray(array).tobytes())
+    ends = hashlib.sha256(dataset.labels.tobytes() + dataset.images([0, len(dataset) - 1]).tobytes())
+    return {
+        "net and preprocessing": weights.hexdigest(),
+        "data set": f"{dataset!r} {ends.hexdigest()}",
+        "layers": layers,
+        "k": k,
+    }
+
+
+def save_state(path: str | Path, about: dict[str, object], seen: int, winners: dict[str, Winners]) -> None:
+    """Writes the state file whole: images 0..seen-1 have been looked at."""
+    arrays = {f"{name}.{part}": getattr(w, part) for name, w in winners.items() for part in ("value", "image", "at")}
+    file = io.BytesIO()
+    np.savez(file, about=np.array(json.dumps(about)), seen=np.array(seen), **arrays)
+    write_atomic(path, file.getvalue())
+
+
+def load_state(path: str | Path, about: dict[str, object], fresh: dict[str, Winners]) -> tuple[int, dict[str, Winners]]:
+    """(images already looked at, winners so far): of the state file if there is one, else (0, fresh)."""
+    path = Path(path)
+    if not path.exists():
+        return 0, fresh
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        kept = json.loads(str(arrays["about"]))
+        winners = {n: Winners(*(arrays[f"{n}.{part}"] for part in ("value", "image", "at"))) for n in kept["layers"]}
+        seen = int(arrays["seen"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StateError(
+            f"{path}: not the state of a scan ({error}); delete it, or name another file, to start anew"
+        ) from error
+    other = [part for part, value in about.items() if kept.get(part) != value]
+    if other:
+        raise StateError(
+            f"{path}: belongs to a scan with another {' and another '.join(other)}; name another file, or delete it"
+        )
+    return seen, winners
