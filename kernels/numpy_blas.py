@@ -79,25 +79,20 @@ def unpool2d(
     y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
 ) -> np.ndarray:
     padded = np.zeros((*y.shape[:2], out_size[0] + 2 * pad[0], out_size[1] + 2 * pad[1]), y.dtype)
-    named_by = np.zeros(padded.shape, np.uint16)  # up to 256 windows
-    rows = slice(0, y.shape[2])
+    named = _named(switches, size, stride, padded.shape)
+    flat, values = padded.reshape(-1), y.reshape(-1)
     with np.errstate(all="ignore"):
-        # a position's windows come in row-major order when the places go backwards: the later the window, the earlier the place
-        for r, s in reversed(list(np.ndindex(*size))):
-            reached = _reached(r, s, stride, rows, y.shape[3])
-            here = switches == r * size[1] + s
-            target = padded[reached]
-            if collisions == "last":
-                np.copyto(target, y, where=here)
-            elif collisions == "max":
-                larger = here & ((named_by[reached] == 0) | ~(y <= target) & ~np.isnan(target))
-                np.copyto(target, y, where=larger)
-            else:
-                np.add(target, y, out=target, where=here)
-            if collisions in ("max", "mean"):
-                named_by[reached] += here
+        if collisions == "last":
+            latest = np.zeros(flat.size, np.int64)
+            np.maximum.at(latest, named, np.arange(named.size))
+            flat[named] = values[latest[named]]  # NumPy promises no order of assignment, so equal values to equal places
+        elif collisions == "max":
+            flat[named] = -np.inf
+            np.maximum.at(flat, named, values)
+        else:
+            np.add.at(flat, named, values)
         if collisions == "mean":
-            padded /= np.maximum(named_by, 1)
+            flat /= np.maximum(np.bincount(named, minlength=flat.size), 1).astype(y.dtype)
     return _without_padding(padded, pad, out_size)
 
 
@@ -190,6 +185,18 @@ def _reached(r: int, s: int, stride: Sides, rows: slice, width: int) -> tuple[sl
     last = (rows.stop - 1) * stride[0] + r
     every = slice(None)
     return every, every, slice(first, last + 1, stride[0]), slice(s, (width - 1) * stride[1] + s + 1, stride[1])
+
+
+def _named(switches: np.ndarray, size: Sides, stride: Sides, padded: tuple[int, ...]) -> np.ndarray:
+    """For each switch, in order: the index of the position it names in the flattened padded input of that shape."""
+    images, channels, height, width = padded
+    r, s = np.indices(size)
+    in_window = (r * width + s).reshape(-1)
+    p, q = np.indices(switches.shape[2:])
+    named = in_window[switches]  # (N, C, P, Q)
+    named += p * stride[0] * width + q * stride[1]
+    named += (np.arange(images * channels) * height * width).reshape(images, channels, 1, 1)
+    return named.reshape(-1)
 
 
 def _columns(padded: np.ndarray, window: Sides, stride: Sides, rows: slice, width: int) -> np.ndarray:
