@@ -31,7 +31,7 @@ def conv2d(x, w, b, stride, pad):
     lanes_are_filters(
         padded(x, ph, pw, tall, wide), taps, panels, panel_taps, whole_panels(b, filters, vectors),
         flat(y), filters, vectors, images,
-        (p, q, channels * tall * wide, sh * wide, sw), (0, filters * p * q, q, 1), p * q
+        (p, q, channels * tall * wide, sh * wide, sw, channels), (0, filters * p * q, q, 1), p * q
     )  # fmt: skip
     return y
 

@@ -43,7 +43,7 @@ def conv2d_transpose(dy, w, stride, pad, size):
             panels, panel_taps = _packed(w, r, s, stride, vectors)
             lanes_are_filters(
                 source, taps, panels, panel_taps, nothing, flat(dx), channels, vectors, images,
-                (high, broad, filters * tall * wide, wide, 1),
+                (high, broad, filters * tall * wide, wide, 1, filters),
                 (a * width + b, channels * height * width, stride[0] * width, stride[1]), height * width
             )  # fmt: skip
     return dx

@@ -40,32 +40,31 @@ I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(F32, LANES)
 
 
-def _element(builder, pointer, *index):
+def element(builder, pointer, *index):
     """Address of pointer[sum of index]; entries of index are LLVM values or plain numbers."""
     for i in index:
         pointer = builder.gep(pointer, [ir.Constant(I64, i) if isinstance(i, int) else i])
     return pointer
 
 
-def _load(builder, pointer):
-    load = builder.load(builder.bitcast(pointer, VECTOR.as_pointer()))
-    load.align = 4
-    return load
+def load(builder, pointer):
+    vector = builder.load(builder.bitcast(pointer, VECTOR.as_pointer()))
+    vector.align = 4
+    return vector
 
 
-def _store(builder, vector, pointer):
-    store = builder.store(vector, builder.bitcast(pointer, VECTOR.as_pointer()))
-    store.align = 4
+def store(builder, vector, pointer):
+    builder.store(vector, builder.bitcast(pointer, VECTOR.as_pointer())).align = 4
 
 
-def _spread(builder, number):
+def spread(builder, number):
     """The number in every lane."""
     undefined = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, LANES), [0] * LANES))
 
 
-def _data(context, builder, signature, arguments):
+def data(context, builder, signature, arguments):
     """Arguments of an intrinsic with arrays replaced by pointers to their first element."""
     return [
         context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
@@ -109,19 +108,19 @@ def vector_outer(rows, vectors):
 
         def write(context, builder, signature, arguments):
             (a, a_at, a_tap, a_first, a_row, row_first, b, b_at, b_tap, b_first, taps,
-             start, start_at, start_step, sums, sums_at) = _data(context, builder, signature, arguments)  # fmt: skip
+             start, start_at, start_step, sums, sums_at) = data(context, builder, signature, arguments)  # fmt: skip
             multiply_add = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
             )
             grid = [(m, v) for m in range(rows) for v in range(vectors)]
-            a_rows = [_element(builder, a, a_at, builder.load(_element(builder, a_row, row_first, m))) for m in range(rows)]
-            b = _element(builder, b, b_at)
-            place = {(m, v): _element(builder, sums, sums_at, (m * vectors + v) * LANES) for m, v in grid}
-            begin = [_element(builder, start, start_at, builder.mul(start_step, ir.Constant(I64, m))) for m in range(rows)]
-            before = {(m, v): _load(builder, _element(builder, begin[m], v * LANES)) for m, v in grid}
+            a_rows = [element(builder, a, a_at, builder.load(element(builder, a_row, row_first, m))) for m in range(rows)]
+            b = element(builder, b, b_at)
+            place = {(m, v): element(builder, sums, sums_at, (m * vectors + v) * LANES) for m, v in grid}
+            begin = [element(builder, start, start_at, builder.mul(start_step, ir.Constant(I64, m))) for m in range(rows)]
+            before = {(m, v): load(builder, element(builder, begin[m], v * LANES)) for m, v in grid}
 
             def offsets(t):
-                addresses = _element(builder, a_tap, a_first, t), _element(builder, b_tap, b_first, t)
+                addresses = element(builder, a_tap, a_first, t), element(builder, b_tap, b_first, t)
                 return [builder.sext(builder.load(address), I64) for address in addresses]
 
             first = offsets(ir.Constant(I64, 0))
@@ -133,10 +132,10 @@ def vector_outer(rows, vectors):
             running = {mv: builder.phi(VECTOR) for mv in grid}
 
             a_offset, b_offset = builder.phi(I64), builder.phi(I64)
-            b_vectors = [_load(builder, _element(builder, b, b_offset, v * LANES)) for v in range(vectors)]
+            b_vectors = [load(builder, element(builder, b, b_offset, v * LANES)) for v in range(vectors)]
             after = {}
             for m in range(rows):
-                number = _spread(builder, builder.load(_element(builder, a_rows[m], a_offset)))
+                number = spread(builder, builder.load(element(builder, a_rows[m], a_offset)))
                 for v in range(vectors):
                     after[m, v] = builder.call(multiply_add, [number, b_vectors[v], running[m, v]])
 
@@ -155,7 +154,7 @@ def vector_outer(rows, vectors):
 
             builder.position_at_end(end)
             for mv in grid:
-                _store(builder, after[mv], place[mv])
+                store(builder, after[mv], place[mv])
             return context.get_dummy_value()
 
         return signature, write
@@ -191,71 +190,3 @@ def plain_outer(rows, vectors):
 
 
 make_outer = plain_outer if PLAIN else vector_outer
-
-
-@intrinsic
-def vector_turn(typing, source, source_at, source_row, target, target_at, target_row):
-    """Transpose a block of LANES x LANES numbers inside registers; same signature as `plain_turn`.
-
-    Row i and row i + step swap the lanes whose number has the bit `step` set in one and clear in the other. After steps
-    1, 2, 4, ... LANES/2 every number has moved from (row, lane) to (lane, row).
-    """
-    i = types.intp
-    signature = types.void(FLOATS, i, i, FLOATS, i, i)
-
-    def write(context, builder, signature, arguments):
-        source, source_at, source_row, target, target_at, target_row = _data(context, builder, signature, arguments)
-
-        def row(pointer, at, stride, number):
-            return _element(builder, pointer, at, builder.mul(stride, ir.Constant(I64, number)))
-
-        block = [_load(builder, row(source, source_at, source_row, n)) for n in range(LANES)]
-        step = 1
-        while step < LANES:
-            # lanes of the second vector are counted on from LANES
-            upper = [j if not j & step else LANES + j - step for j in range(LANES)]
-            lower = [j + step if not j & step else LANES + j for j in range(LANES)]
-            masks = [ir.Constant(ir.VectorType(I32, LANES), lanes) for lanes in (upper, lower)]
-            for n in range(LANES):
-                if not n & step:
-                    pair = block[n], block[n + step]
-                    block[n], block[n + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-            step *= 2
-        for n in range(LANES):
-            _store(builder, block[n], row(target, target_at, target_row, n))
-        return context.get_dummy_value()
-
-    return signature, write
-
-
-@njit(nogil=True)
-def plain_turn(source, source_at, source_row, target, target_at, target_row):
-    """target[target_at + j*target_row + i] = source[source_at + i*source_row + j] for i, j < LANES."""
-    for i in range(LANES):
-        for j in range(LANES):
-            target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
-
-
-@intrinsic
-def vector_move(typing, source, source_at, target, target_at):
-    """Copy LANES numbers; same signature as `plain_move`."""
-    i = types.intp
-    signature = types.void(FLOATS, i, FLOATS, i)
-
-    def write(context, builder, signature, arguments):
-        source, source_at, target, target_at = _data(context, builder, signature, arguments)
-        _store(builder, _load(builder, _element(builder, source, source_at)), _element(builder, target, target_at))
-        return context.get_dummy_value()
-
-    return signature, write
-
-
-@njit(nogil=True)
-def plain_move(source, source_at, target, target_at):
-    """target[target_at + j] = source[source_at + j] for j < LANES."""
-    for j in range(LANES):
-        target[target_at + j] = source[source_at + j]
-
-
-turn_block = plain_turn if PLAIN else vector_turn
-move = plain_move if PLAIN else vector_move

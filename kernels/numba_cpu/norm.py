@@ -33,15 +33,45 @@ def lrn_grad(dy, x, y, scale, size, alpha, beta):
 
 
 @piece
-def times_power(x, scale, beta, y, at, count):
-    """y = x * scale ** -beta for `count` numbers from `at`."""
+def add_squares(total, x):
+    for i in range(total.size):
+        total[i] += x[i] * x[i]
+
+
+@piece
+def scales(total, k, share, scale):
+    for i in range(total.size):
+        scale[i] = k + share * total[i]
+
+
+@piece
+def times_power(x, scale, beta, y):
+    """y = x * scale ** -beta."""
     if beta == 0.75:
-        for i in range(at, at + count):
+        for i in range(x.size):
             root = np.sqrt(scale[i])
             y[i] = x[i] / (root * np.sqrt(root))
     else:
-        for i in range(at, at + count):
+        for i in range(x.size):
             y[i] = x[i] * np.float32(np.float64(scale[i]) ** -beta)
+
+
+@piece
+def ratios(dy, y, scale, ratio):
+    for i in range(dy.size):
+        ratio[i] = dy[i] * y[i] / scale[i]
+
+
+@piece
+def add(total, ratio):
+    for i in range(total.size):
+        total[i] += ratio[i]
+
+
+@piece
+def subtract_share(dx, share, x, total):
+    for i in range(dx.size):
+        dx[i] -= share * x[i] * total[i]
 
 
 @kernel
@@ -51,15 +81,15 @@ def normalise(x, images, maps, pixels, size, share, beta, k, y, scale):
         start = task % stretches * STRETCH
         count = min(STRETCH, pixels - start)
         base = task // stretches * maps * pixels + start
-        total = np.empty(STRETCH, np.float32)
+        total = np.empty(count, np.float32)
         for c in range(maps):
             total[:] = 0
             for d in range(max(0, c - size // 2), min(maps, c + (size - 1) // 2 + 1)):
-                for i in range(count):
-                    total[i] += x[base + d * pixels + i] * x[base + d * pixels + i]
-            for i in range(count):
-                scale[base + c * pixels + i] = k + share * total[i]
-            times_power(x, scale, beta, y, base + c * pixels, count)
+                at = base + d * pixels
+                add_squares(total, x[at : at + count])
+            at = base + c * pixels
+            scales(total, k, share, scale[at : at + count])
+            times_power(x[at : at + count], scale[at : at + count], beta, y[at : at + count])
 
 
 @kernel
@@ -69,19 +99,16 @@ def normalise_grad(dy, x, y, scale, images, maps, pixels, size, share, beta, dx)
         start = task % stretches * STRETCH
         count = min(STRETCH, pixels - start)
         base = task // stretches * maps * pixels + start
-        ratio = np.empty(maps * STRETCH, np.float32)
-        total = np.empty(STRETCH, np.float32)
+        ratio = np.empty((maps, count), np.float32)
+        total = np.empty(count, np.float32)
         for c in range(maps):
-            for i in range(count):
-                at = base + c * pixels + i
-                ratio[c * STRETCH + i] = dy[at] * y[at] / scale[at]
+            at = base + c * pixels
+            ratios(dy[at : at + count], y[at : at + count], scale[at : at + count], ratio[c])
         for d in range(maps):
             total[:] = 0
             # the maps c whose window holds d: the forward window mirrored
             for c in range(max(0, d - (size - 1) // 2), min(maps, d + size // 2 + 1)):
-                for i in range(count):
-                    total[i] += ratio[c * STRETCH + i]
+                add(total, ratio[c])
             at = base + d * pixels
-            times_power(dy, scale, beta, dx, at, count)
-            for i in range(count):
-                dx[at + i] -= share * x[at + i] * total[i]
+            times_power(dy[at : at + count], scale[at : at + count], beta, dx[at : at + count])
+            subtract_share(dx[at : at + count], share, x[at : at + count], total)

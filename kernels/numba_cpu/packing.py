@@ -7,7 +7,7 @@ from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.microkernels import move, turn_block
+from kernels.numba_cpu.moves import move, turn_block
 
 LINE = 64
 ZEROS = np.zeros(LANES, np.float32)

@@ -1,19 +1,22 @@
 """Max pooling with switches, and alone or with ReLU in the same pass.
 
-A window with a stride reads every second (third ...) number of a row, which vectors cannot. So each plane is first split into
-its phases, numbers i*sh + a, j*sw + b of the padded plane for each (a, b), with -inf for the padding:
+Neighbouring windows of stride 2 read every second number of a row, which a vector cannot load. So each row is first split into
+its phases, numbers j*sw + b of the padded row for each b, with -inf for the padding:
 
     stride 2:   0 1 2 3 4 5 6 7   ->   0 2 4 6   |   1 3 5 7
 
-Then place (r, s) of all windows lies side by side in phase (r mod sh, s mod sw), and one long loop compares it with the best so
-far. -inf never beats anything, as padding must not: a window of nothing but -inf keeps its first place inside the map.
+Then place (r, s) of neighbouring windows lies side by side in phase s mod sw of row r, and LANES windows at a time go through
+their places, the best so far in one register and its place in another. -inf never beats anything, as padding must not: a
+window of nothing but -inf keeps its first place inside the map.
 """
 
 import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
-from kernels.numba_cpu.packing import flat
+from kernels.numba_cpu.machine import LANES
+from kernels.numba_cpu.moves import best_of_window, part
+from kernels.numba_cpu.packing import aligned, flat
 
 
 def maxpool2d(x, size, stride, pad):
@@ -29,7 +32,7 @@ def relu_maxpool(x, size, stride, pad):
 def _pool(x, size, stride, pad, rectify):
     images, channels, height, width = x.shape
     p, q = (height + 2 * pad[0] - size[0]) // stride[0] + 1, (width + 2 * pad[1] - size[1]) // stride[1] + 1
-    y = np.empty((images, channels, p, q), np.float32)
+    y = aligned((images, channels, p, q))
     switches = np.empty(y.shape, np.uint8)
     if y.size:
         pool_planes(flat(x), images * channels, (height, width), size, stride, pad, (p, q), rectify, flat(y), flat(switches))
@@ -39,54 +42,66 @@ def _pool(x, size, stride, pad, rectify):
 @kernel
 def pool_planes(x, planes, shape, size, stride, pad, out, rectify, y, switches):
     """Every plane of flat x into its plane of y and switches."""
-    for plane in prange(planes):
-        pool_plane(x, plane * shape[0] * shape[1], shape, size, stride, pad, out, rectify, y, switches, plane * out[0] * out[1])
-
-
-@piece
-def pool_plane(x, x_at, shape, size, stride, pad, out, rectify, y, switches, y_at):
-    (rows, columns), (sh, sw), (high, broad) = size, stride, out
-    tall, wide = high + (rows - 1) // sh, broad + (columns - 1) // sw
-    split = np.empty(sh * sw * tall * wide, np.float32)
-    split_phases(x, x_at, shape, stride, pad, tall, wide, rectify, split)
-    length = (high - 1) * wide + broad
-    best, winner = np.full(length, -np.inf, np.float32), np.empty(length, np.uint8)
-    for p in range(high):
-        first_row = max(0, pad[0] - p * sh) * columns
-        for q in range(min(wide, length - p * wide)):
-            winner[p * wide + q] = first_row + max(0, pad[1] - q * sw)
+    (height, width), (rows, columns), (high, broad) = shape, size, out
+    # a row of split: one stretch for each phase, with room for a whole vector beyond the last window
+    wide = broad + (columns - 1) // stride[1]
+    stretch = (wide + 2 * LANES - 1) // LANES * LANES
+    offsets = np.empty(rows * columns, np.int32)
     for r in range(rows):
         for s in range(columns):
-            at = (r % sh * sw + s % sw) * tall * wide + r // sh * wide + s // sw
-            place = np.uint8(r * columns + s)
-            for i in range(length):
-                value, holder = split[at + i], best[i]
-                better = (value > holder) | ((value != value) & (holder == holder))
-                best[i] = value if better else holder
-                winner[i] = place if better else winner[i]
-    for p in range(high):
-        for q in range(broad):
-            y[y_at + p * broad + q] = best[p * wide + q]
-            switches[y_at + p * broad + q] = winner[p * wide + q]
+            offsets[r * columns + s] = (r * stride[1] + s % stride[1]) * stretch + s // stride[1]
+    first_column = np.zeros(stretch, np.uint8)
+    for q in range(broad):
+        first_column[q] = max(0, pad[1] - q * stride[1])
+    for plane in prange(planes):
+        split = np.empty(height * stride[1] * stretch + LANES, np.float32)
+        for h in range(height):
+            split_row(x, (plane * height + h) * width, width, stride[1], pad[1], wide, stretch, rectify, split, h)
+        pool_plane(
+            split, stride[1] * stretch, height, size, stride, pad, out, offsets, first_column, y, switches, plane * high * broad
+        )
 
 
 @piece
-def split_phases(x, x_at, shape, stride, pad, tall, wide, rectify, split):
-    """split (sh, sw, tall, wide): number i*sh + a - ph, j*sw + b - pw of the plane, -inf outside it."""
-    (height, width), (sh, sw) = shape, stride
-    for a in range(sh):
-        for i in range(tall):
-            h = i * sh + a - pad[0]
-            for b in range(sw):
-                row = ((a * sw + b) * tall + i) * wide
-                if h < 0 or h >= height:
-                    split[row : row + wide] = -np.inf
-                    continue
-                first = min(wide, max(0, (pad[1] - b + sw - 1) // sw))
-                last = max(first, min(wide, (width + pad[1] - b + sw - 1) // sw))
-                start = x_at + h * width + b - pad[1]
-                split[row : row + first] = -np.inf
-                for j in range(first, last):
-                    value = x[start + j * sw]
-                    split[row + j] = np.float32(0) if rectify and value <= 0 else value
-                split[row + last : row + wide] = -np.inf
+def split_row(x, start, width, sw, pad, wide, stretch, rectify, split, row):
+    """One row of x into its phases: number j*sw + b - pad to place j of stretch b, -inf where there is none."""
+    base = row * sw * stretch
+    if sw == 2 and start + (width + 2 * LANES - 1) // (2 * LANES) * 2 * LANES <= x.size:
+        even_at = base + pad % 2 * stretch + pad // 2
+        odd_at = base + (pad + 1) % 2 * stretch + (pad + 1) // 2
+        for j in range(0, width, 2 * LANES):
+            part(x, start + j, split, even_at + j // 2, split, odd_at + j // 2, rectify)
+    else:
+        for w in range(width):
+            value = x[start + w]
+            j, b = divmod(w + pad, sw)
+            if j < wide:
+                split[base + b * stretch + j] = np.float32(0) if rectify and value <= 0 else value
+    for b in range(sw):
+        at = base + b * stretch
+        first = min(wide, max(0, (pad - b + sw - 1) // sw))
+        last = max(first, min(wide, (width + pad - b + sw - 1) // sw))
+        for j in range(first):
+            split[at + j] = -np.inf
+        for j in range(last, wide):
+            split[at + j] = -np.inf
+
+
+@piece
+def pool_plane(split, row, height, size, stride, pad, out, offsets, first_column, y, switches, y_at):
+    (rows, columns), (high, broad) = size, out
+    end = y_at + high * broad
+    few, few_switches = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
+    for p in range(high):
+        top = p * stride[0] - pad[0]
+        first, last = max(0, -top), min(rows, height - top)
+        for q in range(0, broad, LANES):
+            at, target = top * row + q, y_at + p * broad + q
+            base, count = first * columns, (last - first) * columns
+            # a whole vector may run over into the next row, which is written after it, but not over the plane's end
+            if target + LANES <= end:
+                best_of_window(split, at, offsets, base, count, first_column, q, base, y, target, switches, target)
+            else:
+                best_of_window(split, at, offsets, base, count, first_column, q, base, few, 0, few_switches, 0)
+                for j in range(min(LANES, broad - q)):
+                    y[target + j], switches[target + j] = few[j], few_switches[j]

@@ -11,7 +11,8 @@ from numba import prange
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES, ROWS
 from kernels.numba_cpu.microkernels import make_outer
-from kernels.numba_cpu.packing import copy, turn
+from kernels.numba_cpu.moves import prefetch
+from kernels.numba_cpu.packing import LINE, copy, turn
 
 outer_1, outer_2, outer_3, outer_4 = (make_outer(ROWS[vectors], vectors) for vectors in (1, 2, 3, 4))
 ROWS_OF = np.array([0, *(ROWS[vectors] for vectors in (1, 2, 3, 4))])
@@ -75,6 +76,8 @@ def chunk_of_pixels(
     # the last tile is filled up with the last pixel; those sums are not written
     for i in range(pixels, tiles * rows):
         x_at[i] = x_at[pixels - 1]
+    if lane_first == 0:
+        fetch_planes(x, taps, x_at, pixels, reads)
     sums = np.empty(tiles * rows * width, np.float32)
     for tile in range(tiles):
         length = min(TAP_BLOCK, taps.size)
@@ -94,9 +97,32 @@ def chunk_of_pixels(
 
 
 @piece
+def fetch_planes(x, taps, x_at, pixels, reads):
+    """Call the part of x that these pixels read into the second-level cache, all lines at once.
+
+    The microkernel touches a line here and a line there, which no prefetcher of a processor foresees.
+    """
+    channels, plane = reads[5], reads[2] // reads[5]
+    in_plane = taps.size // channels
+    low = high = taps[0]
+    for t in range(in_plane):
+        low, high = min(low, taps[t]), max(high, taps[t])
+    start = 0
+    while start < pixels:
+        n = x_at[start] // reads[2]
+        end = start
+        while end + 1 < pixels and x_at[end + 1] < (n + 1) * reads[2]:
+            end += 1
+        for c in range(channels):
+            for at in range(x_at[start] + low + c * plane, x_at[end] + high + c * plane + 1, LINE // 4):
+                prefetch(x, at)
+        start = end + 1
+
+
+@piece
 def pixel_addresses(first, count, reads, writes, x_at, y_at):
     """Where output pixels first .. first+count-1 of the list (n, p, q) read and write."""
-    high, wide, x_n, x_p, x_q = reads
+    high, wide, x_n, x_p, x_q, _ = reads
     y_start, y_n, y_p, y_q = writes
     n, pixel = divmod(first, high * wide)
     p, q = divmod(pixel, wide)
