@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from minizf import commands
 
-        return getattr(commands, options.verb)(options) or 0
+        return commands.ACTS[options.verb](options) or 0
     except KeyboardInterrupt as stop:
         print(f"minizf {options.verb}: {stop or 'stopped'}", file=sys.stderr)
         return 130
@@ -161,6 +161,7 @@ def add_look(sub):
     sub.add_argument("--map", type=int, metavar="K", help="show this map instead of the strongest")
     sub.add_argument("--maps", type=int, default=6, metavar="N", help="how many maps (default: %(default)s)")
     sub.add_argument("--out", default="look.png", metavar="FILE", help="the picture (default: %(default)s)")
+    sub.add_argument("--enlarge", action="store_true", help="accept an image smaller than the net's input")
     sub.add_argument("--trace", metavar="FILE", help="also draw the strongest map's way down step by step")
     add_rules(sub)
 

@@ -1,9 +1,9 @@
-"""What each verb of the command line does, from names and paths to files on disk. `cli.py` holds the words, this file the acts."""
+"""What each verb does, from names and paths to files on disk. `cli.py` holds the words, this file the acts."""
 
 import dataclasses
 import logging
-import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,42 +14,121 @@ from minizf.data import Dataset, Preprocess
 from minizf.layers import Rules
 from minizf.run import Run, RunError
 from minizf.train import Recipe, TrainingStopped, evaluate, fit
+from minizf.weights import Checkpoint
 
 log = logging.getLogger("minizf")
 
-DEMO_DATA = "scenes:images=8000"
-DEMO_RECIPE = Recipe(epochs=8)
+DEMO_DATA = "scenes"
+DEMO_RECIPE = Recipe(epochs=6)
 
 
-def demo(options: Namespace) -> int:
-    """Trains zfnet64 on scenes, or goes on where an earlier demo stopped, and writes its atlas."""
+def demo(options: Namespace) -> None:
+    """Trains zfnet64 on scenes, or goes on where an earlier demo stopped, and writes its atlas and pictures."""
     choose_backend(options)
     out = Path(options.out)
-    run = Run.open(out) if (out / "run.json").is_file() else begin_run(out, "zfnet64", DEMO_DATA, 64, DEMO_RECIPE, [])
-    finish_run(run, options)
-    return write_pages(run, options)
+    if (out / "run.json").is_file():
+        run = Run.open(out)
+        log.info("%s was begun before and goes on from there; remove that folder to begin anew", out)
+    else:
+        run = begin_run(out, "zfnet64", DEMO_DATA, 64, DEMO_RECIPE, list(range(1, DEMO_RECIPE.epochs + 1)))
+    checkpoint, val_set = finish_run(run, options)
+    write_pages(run, checkpoint, val_set, run.path / "atlas.html", run.path / "plates", options)
 
 
-def train(options: Namespace) -> int:
+def train(options: Namespace) -> None:
     """Begins a run, or goes on with one, and trains it to its last epoch."""
     choose_backend(options)
     if options.resume:
         run = Run.open(options.resume)
     else:
-        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Recipe) if getattr(options, f.name) is not None}
+        fields = [field.name for field in dataclasses.fields(Recipe)]
+        recipe = Recipe(**{name: getattr(options, name) for name in fields if getattr(options, name, None) is not None})
         kept = [whole_number(text, "--checkpoints") for text in options.checkpoints.split(",") if text]
         out = options.out or f"runs/{options.net}-{options.data.partition(':')[0]}"
-        run = begin_run(Path(out), options.net, options.data, options.size, Recipe(**given), kept)
-    net, preprocess, val_set = finish_run(run, options)
+        run = begin_run(Path(out), options.net, options.data, options.size, recipe, kept)
+    checkpoint, val_set = finish_run(run, options)
     if options.ten_crops:
-        scores = evaluate(net, preprocess, val_set, ten_crops=True, show_progress=not options.quiet)
+        scores = evaluate(checkpoint.net, checkpoint.preprocess, val_set, ten_crops=True, show_progress=not options.quiet)
         print(f"over ten crops: {scores}")
-    print(f"next: minizf atlas {run.path}")
-    return 0
+    log.info("next: minizf atlas %s", run.path)
+
+
+def atlas(options: Namespace) -> None:
+    """Writes the atlas of a run, or of a weights file, over its own validation images or others."""
+    choose_backend(options)
+    run, checkpoint = open_trained(options)
+    dataset = matching_set(checkpoint, options.data, options.split, options)
+    home = run.path if run else Path(options.run).parent
+    out = Path(options.out) if options.out else home / "atlas.html"
+    write_pages(run, checkpoint, dataset, out, out.parent / "plates" if options.plates else None, options)
+
+
+def look(options: Namespace) -> None:
+    """Draws one image's way through a net: prediction, strongest maps, their projections."""
+    from minizf import deconvnet
+    from minizf.view.look import draw_look
+    from minizf.view.style import save
+    from minizf.view.trace import draw_trace
+
+    choose_backend(options)
+    _, checkpoint = open_trained(options)
+    net, rules = checkpoint.net, rules_of(options)
+    layer = net.check_layer(options.layer or net.feature_layers[-1])
+    image, label, name = one_image(checkpoint, options)
+    logits, tape = net.forward(checkpoint.preprocess(image[None]))
+    maps = None if options.map is None else [options.map]
+    figure = draw_look(net, tape, image, layer, checkpoint.classes, maps or options.maps, rules, label=label, name=name)
+    save(figure, options.out)
+    best = int(logits[0].argmax())
+    share = float(np.exp(logits[0] - logits[0].max())[best] / np.exp(logits[0] - logits[0].max()).sum())
+    classes = checkpoint.classes or [str(i) for i in range(logits.shape[1])]
+    print(f"{name}: {classes[best]}, {share:.0%} sure; {options.out} shows layer {layer}")
+    if options.trace:
+        strongest = int(tape.outputs[layer][0].reshape(net.shapes[layer][0], -1).max(axis=1).argmax())
+        chosen = strongest if options.map is None else options.map
+        steps = deconvnet.trace(net, tape, layer, 0, chosen, rules=rules)
+        save(draw_trace(steps, image, title=f"The way down from {layer}, map {chosen}"), options.trace)
+        print("\n".join(map(str, steps)))
+        print(f"{options.trace} shows these steps")
+
+
+def data_page(options: Namespace) -> None:
+    """Draws a page of samples of an image set and prints what the set holds."""
+    from minizf.view.samples import draw_samples, draw_truth
+    from minizf.view.style import save
+
+    dataset = data.load(options.data, options.split, options.size, progress=not options.quiet)
+    print(data.describe(dataset))
+    count = min(options.per_class * len(dataset.classes), len(dataset))
+    if options.truth and not isinstance(dataset, data.scenes.Scenes):
+        raise ValueError(f"--truth draws what is known of scenes; nothing of the kind is known of {dataset.name}")
+    draw = draw_truth if options.truth else draw_samples
+    save(draw(dataset, count, options.seed), options.out)
+    print(f"{options.out} shows {count} of them")
+
+
+def doctor_report(options: Namespace) -> int:
+    """Prints what this machine can use; exit code 1 when something that is needed is missing or wrong."""
+    choose_backend(options)
+    findings = doctor.examine()
+    print("\n".join(map(str, findings)))
+    faults = [finding for finding in findings if finding.ok is False]
+    print(f"{len(faults)} to mend: {', '.join(f.topic for f in faults)}" if faults else "everything that is needed works")
+    return 1 if faults else 0
+
+
+ACTS: dict[str, Callable[[Namespace], int | None]] = {
+    "demo": demo,
+    "train": train,
+    "atlas": atlas,
+    "look": look,
+    "data": data_page,
+    "doctor": doctor_report,
+}
 
 
 def begin_run(out: Path, net_name: str, spec: str, size: int, recipe: Recipe, checkpoints: list[int]) -> Run:
-    """Makes the run folder after everything that can be wrong has been looked at."""
+    """Makes the run folder, after everything that can be wrong has been looked at."""
     train_set = data.load(spec, "train", size)
     if not train_set.mirror and recipe.flip:
         log.info("%s: mirrored images would change their class, so none are (as with --no-flip)", train_set.name)
@@ -68,20 +147,20 @@ def begin_run(out: Path, net_name: str, spec: str, size: int, recipe: Recipe, ch
     return Run.create(out, config)
 
 
-def finish_run(run: Run, options: Namespace) -> tuple:
-    """Trains a run from wherever it stands to its last epoch; returns (net, preprocess, validation set)."""
-    config, recipe = run.config, Recipe(**run.config["recipe"])
-    show = not options.quiet
+def finish_run(run: Run, options: Namespace) -> tuple[Checkpoint, Dataset]:
+    """Trains a run from wherever it stands to its last epoch; returns what it learned, and the validation set."""
+    config, recipe, show = run.config, Recipe(**run.config["recipe"]), not options.quiet
     train_set = data.load(config["data"], "train", config["size"], progress=show)
     val_set = data.load(config["data"], "val", config["size"], progress=show)
     if train_set.classes != config["classes"]:
         raise RunError(
             f"{run.path} was begun with the classes {config['classes']}, {config['data']} now has {train_set.classes}"
         )
+    log.info("%s\n%s", train_set, val_set)
+    train_set = train_set.preload()
     net = zoo.build(config["net"], len(config["classes"]), config["channels"], config["size"], recipe.seed)
     preprocess = run.load().preprocess if run.last_path.is_file() else Preprocess.fit(train_set, progress=show)
     log.info("%s", net.summary())
-    log.info("%s\n%s", train_set, val_set)
     try:
         rows = fit(run, net, preprocess, train_set, val_set, recipe, tuple(config["checkpoints"]), show, curves_of(run))
     except TrainingStopped as stop:
@@ -90,20 +169,112 @@ def finish_run(run: Run, options: Namespace) -> tuple:
     print(
         f"{run.path}: validation accuracy {rows[-1]['val_accuracy']:.1%} after {len(rows)} epochs, {seconds:.0f} s of training"
     )
-    return net, preprocess, val_set
+    return Checkpoint(net, preprocess, train_set.classes), val_set
 
 
-def curves_of(run: Run):
+def curves_of(run: Run) -> Callable[[list[dict]], None]:
     """Redraws RUN/curves.png from the rows it is given."""
 
-    def draw(rows):
+    def draw(rows: list[dict]) -> None:
         from minizf.view.curves import draw_curves
         from minizf.view.style import save
 
-        title = f"Training {run.config['net']} on {run.config['data']}"
-        save(draw_curves(rows, title), run.path / "curves.png")
+        save(draw_curves(rows, f"Training {run.config['net']} on {run.config['data']}"), run.path / "curves.png")
 
     return draw
+
+
+def write_pages(
+    run: Run | None, checkpoint: Checkpoint, dataset: Dataset, out: Path, plates_folder: Path | None, options: Namespace
+) -> None:
+    """Scans the set, projects every map's winners, and writes the atlas; with a folder, each layer as a PNG plate too."""
+    from minizf.experiments import top9
+    from minizf.view.atlas import write_atlas
+    from minizf.view.filters import draw_filters
+    from minizf.view.plates import draw_plate
+    from minizf.view.style import save
+
+    net, preprocess, show = checkpoint.net, checkpoint.preprocess, not options.quiet
+    named = getattr(options, "layers", None)
+    layers = [net.check_layer(name) for name in named.split(",")] if named else net.feature_layers
+    rules = rules_of(options)
+    winners = top9.scan(net, preprocess, dataset, layers, state=out.with_suffix(".scan.npz"), progress=show)
+    if plates_folder:
+        plates_folder.mkdir(parents=True, exist_ok=True)
+        save(draw_filters(net), plates_folder / "filters.png")
+
+    def plates():
+        for layer in layers:
+            plate = top9.plates(net, preprocess, dataset, layer, winners[layer], rules, progress=show)
+            if plates_folder:
+                save(draw_plate(plate, f"{dataset.name} {dataset.split}"), plates_folder / f"{layer}.png")
+            yield plate
+
+    rows = run.rows() if run else []
+    size = write_atlas(
+        out, net, plates(), dataset, rules=rules, facts=facts_of(run, checkpoint, dataset), log=rows, progress=show
+    )
+    print(f"{out.resolve()}  ({size / 1e6:.1f} MB; open it in a browser, it needs no network)")
+    if plates_folder:
+        print(f"{plates_folder}: plates as in the paper's figure 2")
+
+
+def facts_of(run: Run | None, checkpoint: Checkpoint, dataset: Dataset) -> dict[str, str]:
+    """What the atlas tells of the run."""
+    facts = {"images searched": f"{len(dataset):,} ({dataset.name}, {dataset.split})"}
+    if run:
+        rows, recipe = run.rows(), Recipe(**run.config["recipe"])
+        facts = {"network": run.config["net"], "trained on": run.config["data"], **facts}
+        facts["recipe"] = (
+            f"SGD, momentum {recipe.momentum:g}, rate {recipe.learning_rate:g} ({recipe.schedule}), batch {recipe.batch}"
+        )
+        if rows:
+            facts["validation accuracy"] = f"{rows[-1]['val_accuracy']:.1%} after {len(rows)} epochs"
+            facts["training time"] = f"{sum(row['seconds'] for row in rows):.0f} s"
+    return {**facts, "parameters": f"{checkpoint.net.parameter_count:,}"}
+
+
+def open_trained(options: Namespace) -> tuple[Run | None, Checkpoint]:
+    """A run folder's weights (--epoch chooses), or a weights file's."""
+    path = Path(options.run)
+    if path.is_dir():
+        run = Run.open(path)
+        checkpoint = run.load(options.epoch)
+    else:
+        run, checkpoint = None, weights.load(path)
+    if checkpoint.preprocess is None:
+        raise ValueError(f"{path} does not say how its images were prepared; it was saved without `preprocess`")
+    return run, checkpoint
+
+
+def matching_set(checkpoint: Checkpoint, spec: str | None, split: str, options: Namespace) -> Dataset:
+    """The image set asked for, or the one the net was trained on, at the net's size."""
+    spec = spec or checkpoint.metadata.get("data")
+    if not spec:
+        raise ValueError(f"{options.run} does not say which images it was trained on; name some with --data")
+    channels, size, _ = checkpoint.net.input_shape
+    dataset = data.load(spec, split, size, progress=not options.quiet)
+    if dataset.image_shape[0] != channels:
+        raise ValueError(f"{spec} has images with {dataset.image_shape[0]} channels, the net reads {channels}")
+    return dataset
+
+
+def one_image(checkpoint: Checkpoint, options: Namespace) -> tuple[np.ndarray, str | None, str]:
+    """(pixels uint8 (C, S, S), true label if known, name) of an image file, or of an image of the set by its number."""
+    path = Path(options.image)
+    if options.image.isdigit() and not path.exists():
+        dataset = matching_set(checkpoint, options.data, "val", options)
+        number = int(options.image)
+        return dataset.images([number])[0], dataset.classes[dataset.labels[number]], dataset.image_name(number)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such image file, and not an image's number")
+    channels, size, _ = checkpoint.net.input_shape
+    return data.decode_file(path, size, channels, options.enlarge), None, path.name
+
+
+def rules_of(options: Namespace) -> Rules:
+    """The deconvnet's rules the user asked for."""
+    return Rules(**{name: getattr(options, name) for name in Rules.KNOWN if hasattr(options, name)})
 
 
 def choose_backend(options: Namespace) -> None:

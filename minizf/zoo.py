@@ -2,7 +2,8 @@
 
 Both keep what the paper compares (figures 3 and 6): AlexNet reads its input with large filters every fourth pixel, ZFNet with
 smaller ones every second. Above that they are alike: five convolutions, three overlapping 3x3 pools with stride 2 (padded by
-one, so that the sizes halve exactly), contrast normalisation after the first two, two hidden fully connected layers with dropout.
+one, so that the sizes halve exactly), contrast normalisation after the first two, two hidden fully connected layers with
+dropout.
 """
 
 from collections.abc import Callable

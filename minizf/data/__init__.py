@@ -1,6 +1,7 @@
 """Image sets: `load` names them all one way; `Preprocess` and the crops make them what a net reads."""
 
 from minizf.data.dataset import ArrayDataset, DataError, Dataset, Subset, first_per_class
+from minizf.data.decode import decode_file
 from minizf.data.preprocess import Preprocess, random_crop_flip, ten_crop
 from minizf.data.spec import known_forms, load
 from minizf.data.summary import Summary, describe, sample_per_class
@@ -12,6 +13,7 @@ __all__ = [
     "Preprocess",
     "Subset",
     "Summary",
+    "decode_file",
     "describe",
     "first_per_class",
     "known_forms",

@@ -68,6 +68,16 @@ class Dataset(ABC):
         for start in range(0, len(self), size):
             yield self.images(np.arange(start, min(start + size, len(self))))
 
+    def preload(self, limit_bytes: int = 1 << 30) -> "Dataset":
+        """The same set held in memory, so that each image is decoded or drawn only once; itself if that is too large."""
+        if len(self) * int(np.prod(self.image_shape)) > limit_bytes:
+            return self
+        pixels = np.empty((len(self), *self.image_shape), np.uint8)
+        for start, batch in zip(range(0, len(self), 256), self.batches(256), strict=True):
+            pixels[start : start + len(batch)] = batch
+        names = [self.image_name(i) for i in range(len(self))]
+        return ArrayDataset(self.name, self.split, self.classes, self.labels, pixels, names, self.mirror)
+
     def _numbers(self, index) -> np.ndarray:
         """`index` as checked image numbers, int64 (n,)."""
         numbers = np.atleast_1d(np.asarray(index))
@@ -105,6 +115,9 @@ class ArrayDataset(Dataset):
 
     def images(self, index) -> np.ndarray:
         return self._images[self._numbers(index)]
+
+    def preload(self, limit_bytes: int = 1 << 30) -> Dataset:
+        return self
 
     def image_name(self, i: int) -> str:
         return super().image_name(i) if self._image_names is None else self._image_names[i]

@@ -9,6 +9,7 @@ enlarging bilinear; an image already size x size is taken as it is.
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 
@@ -40,6 +41,15 @@ def decode(data: bytes, where: str, size: int, enlarge: bool = False) -> np.ndar
         raise DataError(f"{where}: damaged or truncated image ({error}); remove or replace it") from error
 
 
+def decode_file(path: Path, size: int, channels: int, enlarge: bool = False) -> np.ndarray:
+    """The image in a file as uint8 (channels, size, size), channels 3, or 1 for its luminance. Errors as `decode`."""
+    pixels = decode(path.read_bytes(), str(path), size, enlarge)
+    if channels == 3:
+        return pixels
+    weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's convert("L")
+    return np.rint(np.tensordot(weights, pixels, 1)).astype(np.uint8)[None]
+
+
 def check_header(data: bytes, where: str, size: int, enlarge: bool) -> None:
     """Raise DataError as `decode` would for what the first bytes already tell: not an image, or too small."""
     from PIL import Image
@@ -58,7 +68,7 @@ def check_size(image_size: tuple[int, int], where: str, size: int, enlarge: bool
     if min(image_size) < size and not enlarge:
         raise DataError(
             f"{where}: {image_size[0]}x{image_size[1]} pixels (width x height), but {size}x{size} are needed; ask for a "
-            f"smaller size, remove the image, or allow enlarging (folder:PATH,enlarge=yes)"
+            f"smaller size, remove the image, or allow enlarging (folder:PATH,enlarge=yes, or `minizf look --enlarge`)"
         )
 
 
