@@ -15,6 +15,7 @@ clutter and palette (what things look like), pen (display lists), render, ground
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -87,10 +88,14 @@ def draw(
     kind, ground   put another kind of object into the same place, or another ground below it
     """
     _check(seed, size, split, shortcut, shortcut_class)
+    _whole("index", index)
     if index < 0:
         raise IndexError(f"scenes: image number {index}; numbers start at 0")
     if moves not in ("scene", "object"):
         raise ValueError(f'scenes: moves={moves!r}; choose "scene" or "object"')
+    for name, value in (("shift", shift[0]), ("shift", shift[1]), ("scale", scale), ("angle", angle)):
+        if not isfinite(value):
+            raise ValueError(f"scenes: {name} {value} is not finite")
     if not scale > 0:
         raise ValueError(f"scenes: scale {scale}; it must be above 0 (1 leaves the size as it is)")
     players = cast(seed, split, [index], shortcut, CLASSES.index(shortcut_class))
@@ -206,9 +211,14 @@ def _known(what: str, name: str, names: Sequence[str]) -> str:
     return name
 
 
+def _whole(what: str, number) -> None:
+    if not isinstance(number, int | np.integer):
+        raise TypeError(f"scenes: {what} {number!r} is not a whole number")
+
+
 def _check(seed, size, split, shortcut, shortcut_class) -> None:
-    if not isinstance(seed, int | np.integer):
-        raise TypeError(f"scenes: seed {seed!r} is not a whole number")
+    _whole("seed", seed)
+    _whole("size", size)
     if not SMALLEST <= size <= LARGEST:
         raise ValueError(f"scenes: size {size}; choose {SMALLEST} to {LARGEST} pixels")
     _known("split", split, tuple(SPLITS))

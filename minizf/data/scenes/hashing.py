@@ -22,9 +22,10 @@ def mix(z):
 def stream_keys(seed, split, index):
     """One key per image, uint64 (n,), from a seed (int), a split (its number) and image numbers (n,)."""
     index = np.asarray(index, np.int64).astype(np.uint64)
+    # one after the other, not side by side: seed 0 of split 1 must not be seed 1 of split 0
     key = mix(np.array([seed % 2**64], np.uint64) + GOLDEN)
-    key = mix(key ^ mix(np.array([split], np.uint64) + GOLDEN))
-    return mix(key ^ mix(index + GOLDEN))
+    key = mix(key + np.array([split + 1], np.uint64) * GOLDEN)
+    return mix(key + (index + np.uint64(1)) * GOLDEN)
 
 
 class Dice:

@@ -63,6 +63,14 @@ def face(pen, dice, paint):
                 mixed(paint.accent, INK, 0.5),
                 solid=False,
             )
+    with pen.part("glasses"):
+        wears = dice.chance(0.25)
+        for side in (-1, 1):
+            pen.arc(side * apart, -0.04, size + 0.06, 0.028, 0.0, 0.5, INK, solid=False, lift=0.02, alpha=wears)
+            pen.stroke(side * (apart + size + 0.06), -0.05, side * 0.9, -0.08, 0.025, 0.025, INK, solid=False, alpha=wears)
+        pen.curve(
+            (0.09 - apart + size, -0.05), (0, -0.09), (apart - size - 0.09, -0.05), 0.025, 0.025, INK, solid=False, alpha=wears
+        )
     with pen.part("nose"):
         pen.stroke(0, 0.08, 0, 0.25, 0.05, 0.105, paint.lighter(0.1), bulge=0.1, gloss=0.3, lift=0.04, solid=False)
     with pen.part("mouth"):
@@ -159,13 +167,15 @@ def flower(pen, dice, paint):
             pen.stroke(x - reach_x, y - reach_y, x + reach_x, y + reach_y, 0.015, 0.01, mixed(green, IVORY, 0.35), solid=False)
     petal = mixed(paint.main, IVORY, 0.1)
     with pen.part("petals"):
-        slim = dice.uniform(0.8, 1.0)
+        slim, pointed = dice.uniform(0.8, 1.0), dice.chance(0.35)
         for k in range(8):
             turn = start + k / count
             c, s = cosine(turn), sine(turn)
             there = k < count
             width = slim * 1.5 / count
-            pen.ellipse(0.40 * c, -0.26 + 0.40 * s, 0.30, width, petal, turn=turn, alpha=there, bulge=0.2, gloss=0.1, lift=0.03)
+            look = {"turn": turn, "bulge": 0.2, "gloss": 0.1, "lift": 0.03}
+            pen.ellipse(0.40 * c, -0.26 + 0.40 * s, 0.30, width, petal, alpha=there & ~pointed, **look)
+            pen.lens(0.40 * c, -0.26 + 0.40 * s, 0.36, width * 1.05, petal, alpha=there & pointed, **look)
             pen.stroke(
                 0.15 * c,
                 -0.26 + 0.15 * s,
@@ -188,7 +198,7 @@ def flower(pen, dice, paint):
 
 
 def fish(pen, dice, paint):
-    deep, wag = dice.uniform(0.40, 0.52), dice.around_zero(0.14)
+    deep, wag = dice.uniform(0.34, 0.54), dice.around_zero(0.14)
     fin = mixed(paint.accent, paint.main, 0.15)
     with pen.part("tail"):
         pen.quad(((-0.52, wag * 0.3), (-0.98, -0.42 + wag), (-0.80, wag), (-0.86, 0.06 + wag)), fin, corner=0.05, bulge=0.1)

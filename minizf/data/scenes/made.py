@@ -11,12 +11,14 @@ from .pen import cosine, mixed, sine
 
 
 def car(pen, dice, paint):
-    roof, front = dice.uniform(0.50, 0.62), dice.uniform(0.42, 0.56)
+    roof, front = dice.uniform(0.48, 0.66), dice.uniform(0.42, 0.58)
+    # a saloon or, with the cabin drawn to the rear, an estate car
+    rear = np.where(dice.chance(0.35), -0.90, -0.66)
     for x in (-0.55, 0.55):
         pen.disc(x, 0.38, 0.25, mixed(RUBBER, INK, 0.5))
     with pen.part("cabin"):
         pen.quad(
-            ((-0.66, -0.02), (-0.42, -roof + 0.08), (0.24, -roof + 0.08), (front, -0.02)),
+            ((rear, -0.02), (rear + 0.20, -roof + 0.08), (0.24, -roof + 0.08), (front, -0.02)),
             paint.main,
             corner=0.08,
             bulge=0.12,
@@ -29,7 +31,7 @@ def car(pen, dice, paint):
     middle = dice.uniform(-0.14, -0.04)
     with pen.part("rear window"):
         pen.quad(
-            ((-0.56, -0.06), (-0.39, -roof + 0.14), (middle - 0.05, -roof + 0.14), (middle - 0.05, -0.06)),
+            ((rear + 0.09, -0.06), (rear + 0.23, -roof + 0.14), (middle - 0.05, -roof + 0.14), (middle - 0.05, -0.06)),
             pane,
             corner=0.02,
             bulge=0.03,
@@ -149,7 +151,7 @@ def sailing_boat(pen, dice, paint):
 
 
 def clock(pen, dice, paint):
-    alarm = dice.chance(0.5)
+    square, alarm = dice.chance(0.3), dice.chance(0.5)
     with pen.part("feet"):
         for side in (-1, 1):
             pen.stroke(side * 0.45, 0.6, side * 0.62, 0.92, 0.1, 0.07, METAL, bulge=0.07, gloss=0.4, alpha=alarm)
@@ -157,6 +159,7 @@ def clock(pen, dice, paint):
         for side in (-1, 1):
             pen.ellipse(side * 0.46, -0.72, 0.28, 0.19, METAL, turn=side * 0.09, bulge=0.18, gloss=0.5, alpha=alarm)
     with pen.part("case"):
+        pen.box(0, 0, 0.86, 0.86, paint.main, corner=0.2, bulge=0.14, gloss=0.4, alpha=square)
         pen.disc(0, 0, 0.86, paint.main, bulge=0.16, gloss=0.5)
     dial = mixed(IVORY, paint.third, 0.1)
     with pen.part("dial"):
@@ -167,8 +170,8 @@ def clock(pen, dice, paint):
             c, s = cosine(hour / 12), sine(hour / 12)
             inner, thick = (0.47, 0.034) if hour % 3 == 0 else (0.53, 0.022)
             pen.stroke(inner * c, inner * s, 0.59 * c, 0.59 * s, thick, thick, INK, solid=False)
-    minutes = dice.uniform(0, 12)
-    hour_turn, minute_turn = minutes / 12 - 0.25, minutes - 0.25
+    hours = dice.uniform(0, 12)
+    hour_turn, minute_turn = hours / 12 - 0.25, hours - 0.25
     with pen.part("hour hand"):
         pen.stroke(0, 0, 0.32 * cosine(hour_turn), 0.32 * sine(hour_turn), 0.055, 0.04, INK, solid=False, lift=0.03)
     with pen.part("minute hand"):

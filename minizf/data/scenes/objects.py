@@ -1,5 +1,7 @@
 """The ten kinds of object by name, in the order of their labels. living.py and made.py draw them."""
 
+from functools import cache
+
 import numpy as np
 
 from .hashing import Dice
@@ -29,6 +31,7 @@ def lay_out(kind, dice, paint):
     return pen.table(), tuple(pen.part_names)
 
 
+@cache
 def part_names(kind):
     """The parts of a kind, in the order they are first drawn."""
     one = np.zeros(1, np.uint64)

@@ -45,7 +45,8 @@ SPLITS = {"train": 0, "val": 1}
 SHORTCUTS = ("ball", "ground")
 CLASSES = tuple(objects.KINDS)
 
-FOR_LABEL, FOR_GROUND, FOR_LIGHT, FOR_POSE, FOR_COLOUR, FOR_PARTS, FOR_CLUTTER, FOR_BALL = range(8)
+FOR_LABEL, FOR_GROUND, FOR_GROUND_LOOK, FOR_LIGHT, FOR_POSE, FOR_COLOUR, FOR_PARTS = range(7)
+FOR_CLUTTER, FOR_CLUTTER_LOOK, FOR_BALL, FOR_BALL_PLACE = range(7, 11)
 
 CLUTTER_BELOW, CLUTTER_ABOVE = 5, 2
 OBJECT_SLOT = CLUTTER_BELOW
@@ -55,7 +56,7 @@ MAX_PARTS = 20
 BALL_PART = MAX_PARTS - 1
 
 # area of each kind in object units squared, so that all kinds fill the same share of the picture; and its half width
-AREA = np.array([2.6, 1.9, 1.35, 1.95, 1.5, 1.3, 1.5, 2.4, 2.0, 1.9])
+AREA = np.array([2.74, 2.29, 1.69, 2.39, 2.14, 1.54, 1.55, 2.44, 1.99, 2.49])
 REACH = np.array([0.97, 1.0, 1.03, 1.0, 1.03, 1.0, 1.0, 0.97, 1.02, 1.02])
 
 
@@ -154,7 +155,7 @@ class Pose:
 
 def object_pose(dice, label):
     """Position, size, tilt, mirror image and a slant like that of a picture taken from the side."""
-    share = dice.uniform(0.27, 0.62)
+    share = dice.uniform(0.26, 0.62)
     size = np.minimum(np.sqrt(share / AREA[label]), 0.5 / REACH[label])
     mirror = np.where(dice.chance(0.5), -1.0, 1.0)
     stretch, slant = 1.0 + dice.around_zero(0.20), dice.around_zero(0.30)
@@ -246,7 +247,7 @@ def stage(players, size, camera, without=()):
     if len(with_ball):
         table = clutter.shortcut_ball(len(with_ball))
         table[:, :, PART] = BALL_PART
-        scene.place(with_ball, BALL_SLOT, ball_pose(Dice(players.keys[with_ball], FOR_BALL + 1)), table)
+        scene.place(with_ball, BALL_SLOT, ball_pose(Dice(players.keys[with_ball], FOR_BALL_PLACE)), table)
     return Tables(np.concatenate(scene.rows), scene.things, pictures, part_names)
 
 
@@ -266,7 +267,7 @@ def _pictures(players, size, camera):
     table[:, FALL] = fall * light_x / flat / zoom
     table[:, FALL + 1] = fall * light_y / flat / zoom
 
-    dice = Dice(players.keys, FOR_GROUND + 16)
+    dice = Dice(players.keys, FOR_GROUND_LOOK)
     spacing = dice.uniform(0.85, 1.30)
     tilt = dice.around_zero(0.06)
     to_ground = product(rotation(tilt), inverse(turn)[None]) * (spacing / zoom)[:, None, None]
@@ -291,7 +292,7 @@ def _place_clutter(scene, keys):
     for chosen in range(len(clutter.KINDS)):
         at = np.flatnonzero(kind == chosen)
         if len(at):
-            dice = Dice(own[at], FOR_CLUTTER + 16)
+            dice = Dice(own[at], FOR_CLUTTER_LOOK)
             table = clutter.lay_out(chosen, dice, palette.object_paint(dice))
             scene.place(image[at], slot[at], clutter_pose(dice), table)
 
