@@ -11,6 +11,8 @@ so a stride costs nothing: it only changes the first part.
 
 import numpy as np
 
+from kernels.numba_cpu import few_channels
+from kernels.numba_cpu.few_channels import lanes_are_pixels
 from kernels.numba_cpu.machine import LANES
 from kernels.numba_cpu.packing import aligned, filter_taps, flat, pack_rows, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
@@ -27,11 +29,17 @@ def conv2d(x, w, b, stride, pad):
         return y
     taps = filter_taps(channels, (r, s), tall, wide).astype(np.int32)
     vectors = panel_vectors(filters)
+    bias, writes = whole_panels(b, filters, vectors), (0, filters * p * q, q, 1)
+    if stride == (1, 1) and few_channels.pays(filters, p, q, wide):
+        lanes_are_pixels(
+            padded(x, ph, pw, tall, wide, few_channels.SPAN), taps, few_channels.grouped(w.reshape(filters, -1)), bias,
+            flat(y), filters, images, (p, q, channels * tall * wide, wide), writes, p * q
+        )  # fmt: skip
+        return y
     panels, panel_taps = packed_filters(flat(w), filters, taps.size, vectors)
     lanes_are_filters(
-        padded(x, ph, pw, tall, wide), taps, panels, panel_taps, whole_panels(b, filters, vectors),
-        flat(y), filters, vectors, images,
-        (p, q, channels * tall * wide, sh * wide, sw, channels), (0, filters * p * q, q, 1), p * q
+        padded(x, ph, pw, tall, wide), taps, panels, panel_taps, bias, flat(y), filters, vectors, images,
+        (p, q, channels * tall * wide, sh * wide, sw, channels), writes, p * q
     )  # fmt: skip
     return y
 

@@ -14,8 +14,10 @@ numbers of dy, and nothing is added to one place by two threads.
 import numpy as np
 from numba import prange
 
+from kernels.numba_cpu import few_channels
 from kernels.numba_cpu.compiling import kernel
 from kernels.numba_cpu.conv import whole_panels
+from kernels.numba_cpu.few_channels import lanes_are_pixels
 from kernels.numba_cpu.machine import LANES
 from kernels.numba_cpu.packing import aligned, flat, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
@@ -31,21 +33,28 @@ def conv2d_transpose(dy, w, stride, pad, size):
     rows = _phases(height, w.shape[2], stride[0], pad[0])
     columns = _phases(width, w.shape[3], stride[1], pad[1])
     (top, tall), (left, wide) = _reach(rows, p), _reach(columns, q)
-    source = padded(dy, top, left, tall, wide)
+    flat_pays = few_channels.pays(channels, rows[0][1], columns[0][1], wide)
+    source = padded(dy, top, left, tall, wide, few_channels.SPAN if flat_pays else 0)
     vectors = panel_vectors(channels)
     nothing = whole_panels(None, channels, vectors)
     for a, high, r, p_of_tap in rows:
         for b, broad, s, q_of_tap in columns:
             taps = _tap_addresses(filters, p_of_tap + top, q_of_tap + left, tall, wide)
+            writes = (a * width + b, channels * height * width, stride[0] * width, stride[1])
             if taps.size == 0:  # a stride larger than the filter leaves rows or columns that no filter touches
                 dx[:, :, a :: stride[0], b :: stride[1]] = 0
-                continue
-            panels, panel_taps = _packed(w, r, s, stride, vectors)
-            lanes_are_filters(
-                source, taps, panels, panel_taps, nothing, flat(dx), channels, vectors, images,
-                (high, broad, filters * tall * wide, wide, 1, filters),
-                (a * width + b, channels * height * width, stride[0] * width, stride[1]), height * width
-            )  # fmt: skip
+            elif flat_pays:
+                share = w[:, :, r :: stride[0], s :: stride[1]].transpose(1, 0, 2, 3).reshape(channels, -1)
+                lanes_are_pixels(
+                    source, taps, few_channels.grouped(share), nothing, flat(dx), channels, images,
+                    (high, broad, filters * tall * wide, wide), writes, height * width
+                )  # fmt: skip
+            else:
+                panels, panel_taps = _packed(w, r, s, stride, vectors)
+                lanes_are_filters(
+                    source, taps, panels, panel_taps, nothing, flat(dx), channels, vectors, images,
+                    (high, broad, filters * tall * wide, wide, 1, filters), writes, height * width
+                )  # fmt: skip
     return dx
 
 

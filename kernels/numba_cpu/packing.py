@@ -58,12 +58,16 @@ def clear(target, first, last, target_end):
         target[first:last] = 0
 
 
-def padded(x, top, left, tall, wide):
-    """x (N, C, H, W) -> flat planes (tall, wide) with x at (top, left) among zeros; x itself where nothing changes."""
+def padded(x, top, left, tall, wide, room=0):
+    """x (N, C, H, W) -> flat planes (tall, wide) with x at (top, left) among zeros; x itself where nothing changes.
+
+    `room` numbers of any value follow the last plane, for vectors that run over its end.
+    """
     n, c, height, width = x.shape
-    if (top, left, tall, wide) == (0, 0, height, width):
+    if (top, left, tall, wide, room) == (0, 0, height, width, 0):
         return flat(x)
-    out = aligned((n * c * tall * wide,))
+    out = aligned((n * c * tall * wide + room,))
+    out[out.size - room :] = 0
     pad_planes(flat(x), n * c, height, width, top, left, tall, wide, out)
     return out
 

@@ -17,7 +17,7 @@ from kernels.numba_cpu.packing import LINE, copy, turn
 outer_1, outer_2, outer_3, outer_4 = (make_outer(ROWS[vectors], vectors) for vectors in (1, 2, 3, 4))
 ROWS_OF = np.array([0, *(ROWS[vectors] for vectors in (1, 2, 3, 4))])
 
-TAP_BLOCK = 384
+TAP_BLOCK = 512  # at most
 # as many tiles as keep their sums in the first-level cache, and a chunk of pixels that is a multiple of LANES
 TILES_OF = np.array([0, *(max(1, 432 // (rows * vectors)) // 4 * 4 or 1 for vectors, rows in sorted(ROWS.items()))])
 
@@ -79,19 +79,15 @@ def chunk_of_pixels(
     if lane_first == 0:
         fetch_planes(x, taps, x_at, pixels, reads)
     sums = np.empty(tiles * rows * width, np.float32)
-    for tile in range(tiles):
-        length = min(TAP_BLOCK, taps.size)
-        outer(
-            vectors, x, 0, taps, 0, x_at, tile * rows, panels, panel_at, panel_taps, 0, length,
-            bias, lane_first, 0, sums, tile * rows * width
-        )  # fmt: skip
-    for block in range(TAP_BLOCK, taps.size, TAP_BLOCK):
-        length = min(TAP_BLOCK, taps.size - block)
+    blocks = (taps.size + TAP_BLOCK - 1) // TAP_BLOCK
+    for block in range(blocks):
+        start, end = taps.size * block // blocks, taps.size * (block + 1) // blocks
         for tile in range(tiles):
             at = tile * rows * width
+            before, before_at, step = (sums, at, width) if block else (bias, lane_first, 0)
             outer(
-                vectors, x, 0, taps, block, x_at, tile * rows, panels, panel_at, panel_taps, block, length,
-                sums, at, width, sums, at
+                vectors, x, 0, taps, start, x_at, tile * rows, panels, panel_at, panel_taps, start, end - start,
+                before, before_at, step, sums, at
             )  # fmt: skip
     write_chunk(sums, width, pixels, y_at, filters, y, lane_first * filter_step, filter_step)
 
