@@ -166,7 +166,7 @@ def test_any_unicode_and_markup_in_names_stays_text(page):
 def test_the_page_says_how_its_pictures_were_made(page):
     words = " ".join(page.text.split())
     assert BY_MAP.caption in words
-    assert "23 of noise (val)" in words
+    assert "23 (noise, val)" in words
     assert "12 in 2 layers" in words
     assert "combined by: sum" in words
     assert "cut off what is negative" in words

@@ -96,7 +96,7 @@ def write_atlas(
         rule=rule,
         rectify=RECTIFY[rules.rectify],
         rules=rules,
-        facts=facts or {},
+        facts=about(net, dataset, layers, facts or {}),
         curves=[text(png(draw_curves(log, "Training", theme=theme))) for theme in (LIGHT, DARK)] if log else [],
         filters=filter_sprite(net),
         filter_caption=FILTER_RULES["filter"],
@@ -107,6 +107,18 @@ def write_atlas(
     data = html.encode("utf-8", "replace")  # file names may carry bytes that are no text
     write_atomic(path, data)
     return len(data)
+
+
+def about(net: Net, dataset: Dataset, layers: list[dict], facts: Mapping[str, str]) -> dict[str, str]:
+    """The facts given, and those the page knows itself where none of that name was given."""
+    own = {
+        "images searched": f"{len(dataset):,} ({dataset.name}, {dataset.split})",
+        "classes": str(len(dataset.classes)),
+        "maps shown": f"{sum(layer['maps'] for layer in layers)} in {len(layers)} layers",
+        "parameters": f"{net.parameter_count:,}",
+    }
+    given = {name.lower() for name in facts}
+    return {**facts, **{name: value for name, value in own.items() if name not in given}}
 
 
 def layer_numbers(plate: "Plate", net: Net) -> dict:
