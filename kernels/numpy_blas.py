@@ -10,102 +10,103 @@ from collections.abc import Iterator
 import numpy as np
 
 Sides = tuple[int, int]
+without_warnings = np.errstate(all="ignore")  # NaN and infinity are values like others
 
 PIECE_BYTES = 16 * 2**20
 
 
+@without_warnings
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
     filters, window = len(w), (w.shape[2], w.shape[3])
     y = np.empty((x.shape[0], filters, *_out_size(x.shape[2:], window, stride, pad)), x.dtype)
     flat = w.reshape(filters, -1)  # (K, CRS)
     padded = _padded(x, pad)
-    with np.errstate(all="ignore"):
-        for images, rows in _pieces(y, w[0].nbytes):
-            product = flat @ _columns(padded[images], window, stride, rows, y.shape[3])  # (K, npQ)
-            if b is not None:
-                product += b[:, None]
-            piece = y[images, :, rows]  # (n, K, p, Q)
-            piece[:] = product.reshape(filters, len(piece), *piece.shape[2:]).swapaxes(0, 1)
+    for images, rows in _pieces(y, w[0].nbytes):
+        product = flat @ _columns(padded[images], window, stride, rows, y.shape[3])  # (K, npQ)
+        if b is not None:
+            product += b[:, None]
+        piece = y[images, :, rows]  # (n, K, p, Q)
+        piece[:] = product.reshape(filters, len(piece), *piece.shape[2:]).swapaxes(0, 1)
     return y
 
 
+@without_warnings
 def conv2d_transpose(dy: np.ndarray, w: np.ndarray, stride: Sides, pad: Sides, size: Sides) -> np.ndarray:
     filters, channels, window = len(w), w.shape[1], (w.shape[2], w.shape[3])
     padded = np.zeros((dy.shape[0], channels, size[0] + 2 * pad[0], size[1] + 2 * pad[1]), dy.dtype)
     flat = w.reshape(filters, -1).T  # (CRS, K)
-    with np.errstate(all="ignore"):
-        for images, rows in _pieces(dy, w[0].nbytes):
-            piece = dy[images, :, rows]  # (n, K, p, Q)
-            columns = (flat @ _by_map(piece)).reshape(channels, *window, len(piece), *piece.shape[2:])
-            for r, s in np.ndindex(*window):
-                padded[images][_reached(r, s, stride, rows, dy.shape[3])] += columns[:, r, s].swapaxes(0, 1)
+    for images, rows in _pieces(dy, w[0].nbytes):
+        piece = dy[images, :, rows]  # (n, K, p, Q)
+        columns = (flat @ _by_map(piece)).reshape(channels, *window, len(piece), *piece.shape[2:])
+        for r, s in np.ndindex(*window):
+            padded[images][_reached(r, s, stride, rows, dy.shape[3])] += columns[:, r, s].swapaxes(0, 1)
     return _without_padding(padded, pad, size)
 
 
+@without_warnings
 def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, stride: Sides, pad: Sides, filter_size: Sides) -> np.ndarray:
     filters, channels = dy.shape[1], x.shape[1]
     dw = np.zeros((filters, channels * filter_size[0] * filter_size[1]), x.dtype)
     padded = _padded(x, pad)
-    with np.errstate(all="ignore"):
-        for images, rows in _pieces(dy, dw[0].nbytes):
-            columns = _columns(padded[images], filter_size, stride, rows, dy.shape[3])
-            dw += _by_map(dy[images, :, rows]) @ columns.T
+    for images, rows in _pieces(dy, dw[0].nbytes):
+        columns = _columns(padded[images], filter_size, stride, rows, dy.shape[3])
+        dw += _by_map(dy[images, :, rows]) @ columns.T
     return dw.reshape(filters, channels, *filter_size)
 
 
+@without_warnings
 def maxpool2d(x: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> tuple[np.ndarray, np.ndarray]:
     out = _out_size(x.shape[2:], size, stride, pad)
     rows = slice(0, out[0])
     padded = _padded(x, pad, -np.inf)
-    with np.errstate(invalid="ignore"):
-        any_nan = x.size > 0 and np.isnan(x.min())
-        y = padded[_reached(0, 0, stride, rows, out[1])].copy()
-        place = np.zeros(y.shape, np.uint8)
-        better = np.empty(y.shape, bool)
-        for r, s in np.ndindex(*size):
-            value = padded[_reached(r, s, stride, rows, out[1])]
-            np.greater(value, y, out=better)
-            if any_nan:
-                better |= np.isnan(value) & ~np.isnan(y)
-            np.maximum(y, value, out=y)  # of NaN and a number: NaN
-            # places rise, so the latest improvement is the largest place seen
-            np.maximum(place, better.view(np.uint8) * np.uint8(r * size[1] + s), out=place)
+    any_nan = x.size > 0 and np.isnan(x.min())
+    y = padded[_reached(0, 0, stride, rows, out[1])].copy()
+    place = np.zeros(y.shape, np.uint8)
+    better = np.empty(y.shape, bool)
+    for r, s in np.ndindex(*size):
+        value = padded[_reached(r, s, stride, rows, out[1])]
+        np.greater(value, y, out=better)
+        if any_nan:
+            better |= np.isnan(value) & ~np.isnan(y)
+        np.maximum(y, value, out=y)  # of NaN and a number: NaN
+        # places rise, so the latest improvement is the largest place seen
+        np.maximum(place, better.view(np.uint8) * np.uint8(r * size[1] + s), out=place)
     if pad != (0, 0):
         _padding_never_wins(y, place, size, stride, pad)
     return y, place
 
 
+@without_warnings
 def unpool2d(
     y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
 ) -> np.ndarray:
     padded = np.zeros((*y.shape[:2], out_size[0] + 2 * pad[0], out_size[1] + 2 * pad[1]), y.dtype)
     named = _named(switches, size, stride, padded.shape)
     flat, values = padded.reshape(-1), y.reshape(-1)
-    with np.errstate(all="ignore"):
-        if collisions == "last":
-            latest = np.zeros(flat.size, np.int64)
-            np.maximum.at(latest, named, np.arange(named.size))
-            flat[named] = values[latest[named]]  # NumPy promises no order of assignment, so equal values to equal places
-        elif collisions == "max":
-            flat[named] = -np.inf
-            np.maximum.at(flat, named, values)
-        else:
-            np.add.at(flat, named, values)
-        if collisions == "mean":
-            flat /= np.maximum(np.bincount(named, minlength=flat.size), 1).astype(y.dtype)
+    if collisions == "last":
+        latest = np.zeros(flat.size, np.int64)
+        np.maximum.at(latest, named, np.arange(named.size))
+        flat[named] = values[latest[named]]  # NumPy promises no order of assignment, so equal values to equal places
+    elif collisions == "max":
+        flat[named] = -np.inf
+        np.maximum.at(flat, named, values)
+    else:
+        np.add.at(flat, named, values)
+    if collisions == "mean":
+        flat /= np.maximum(np.bincount(named, minlength=flat.size), 1).astype(y.dtype)
     return _without_padding(padded, pad, out_size)
 
 
+@without_warnings
 def relu(x: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        y = np.maximum(x, 0)
-        y += 0.0  # -0.0 becomes 0.0
+    y = np.maximum(x, 0)
+    y += 0.0  # -0.0 becomes 0.0
     return y
 
 
+@without_warnings
 def relu_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return np.where(y > 0, dy, dy.dtype.type(0))
+    return np.where(y > 0, dy, dy.dtype.type(0))
 
 
 def relu_maxpool(x: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> tuple[np.ndarray, np.ndarray]:
@@ -118,46 +119,46 @@ def unpool_relu(
     return relu(unpool2d(y, switches, size, stride, pad, out_size, collisions))
 
 
+@without_warnings
 def lrn(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> tuple[np.ndarray, np.ndarray]:
-    with np.errstate(all="ignore"):
-        scale = _sum_over_maps(x * x, -(size // 2), (size - 1) // 2)
-        scale *= alpha / size
-        scale += k
-        y = _to_minus(beta, scale)
-        y *= x
+    scale = _sum_over_maps(x * x, -(size // 2), (size - 1) // 2)
+    scale *= alpha / size
+    scale += k
+    y = _to_minus(beta, scale)
+    y *= x
     return y, scale
 
 
+@without_warnings
 def lrn_grad(
     dy: np.ndarray, x: np.ndarray, y: np.ndarray, scale: np.ndarray, size: int, alpha: float, beta: float
 ) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        # map d lies in the windows of the maps c with d - (size - 1) // 2 <= c <= d + size // 2
-        through_scale = _sum_over_maps(dy * y / scale, -((size - 1) // 2), size // 2)
-        through_scale *= x
-        through_scale *= 2 * alpha * beta / size
-        dx = _to_minus(beta, scale)
-        dx *= dy
-        dx -= through_scale
+    # map d lies in the windows of the maps c with d - (size - 1) // 2 <= c <= d + size // 2
+    through_scale = _sum_over_maps(dy * y / scale, -((size - 1) // 2), size // 2)
+    through_scale *= x
+    through_scale *= 2 * alpha * beta / size
+    dx = _to_minus(beta, scale)
+    dx *= dy
+    dx -= through_scale
     return dx
 
 
+@without_warnings
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        y = x @ w.T
-        if b is not None:
-            y += b
+    y = x @ w.T
+    if b is not None:
+        y += b
     return y
 
 
+@without_warnings
 def linear_input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return dy @ w
+    return dy @ w
 
 
+@without_warnings
 def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return dy.T @ x
+    return dy.T @ x
 
 
 def _out_size(size: Sides, window: Sides, stride: Sides, pad: Sides) -> Sides:

@@ -10,8 +10,10 @@ from math import isnan
 import numpy as np
 
 Sides = tuple[int, int]
+without_warnings = np.errstate(all="ignore")  # NaN and infinity are values like others
 
 
+@without_warnings
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
     _, channels, height, width = x.shape
     filters, _, rows, columns = w.shape
@@ -25,6 +27,7 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pa
     return y
 
 
+@without_warnings
 def conv2d_transpose(dy: np.ndarray, w: np.ndarray, stride: Sides, pad: Sides, size: Sides) -> np.ndarray:
     _, channels, rows, columns = w.shape
     dx = np.zeros((len(dy), channels, *size))  # float64
@@ -35,6 +38,7 @@ def conv2d_transpose(dy: np.ndarray, w: np.ndarray, stride: Sides, pad: Sides, s
     return dx.astype(dy.dtype)
 
 
+@without_warnings
 def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, stride: Sides, pad: Sides, filter_size: Sides) -> np.ndarray:
     _, channels, height, width = x.shape
     dw = np.zeros((dy.shape[1], channels, *filter_size))  # float64
@@ -59,6 +63,7 @@ def maxpool2d(x: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> tuple[np
     return y, switches
 
 
+@without_warnings
 def unpool2d(
     y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
 ) -> np.ndarray:
@@ -98,16 +103,18 @@ def unpool_relu(
     return relu(unpool2d(y, switches, size, stride, pad, out_size, collisions))
 
 
+@without_warnings
 def lrn(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> tuple[np.ndarray, np.ndarray]:
     y, scale = np.empty_like(x), np.empty_like(x)
     for n, c, i, j in np.ndindex(x.shape):
-        squares = sum(float(x[n, d, i, j]) ** 2 for d in _neighbours(c, size, x.shape[1]))
+        squares = sum(float(x[n, d, i, j]) * float(x[n, d, i, j]) for d in _neighbours(c, size, x.shape[1]))
         total = k + alpha / size * squares
         scale[n, c, i, j] = total
         y[n, c, i, j] = float(x[n, c, i, j]) * total**-beta
     return y, scale
 
 
+@without_warnings
 def lrn_grad(
     dy: np.ndarray, x: np.ndarray, y: np.ndarray, scale: np.ndarray, size: int, alpha: float, beta: float
 ) -> np.ndarray:
@@ -124,6 +131,7 @@ def lrn_grad(
     return dx
 
 
+@without_warnings
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     y = np.empty((x.shape[0], w.shape[0]), x.dtype)
     for n, g in np.ndindex(y.shape):
@@ -134,6 +142,7 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     return y
 
 
+@without_warnings
 def linear_input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
     dx = np.empty((dy.shape[0], w.shape[1]), dy.dtype)
     for n, f in np.ndindex(dx.shape):
@@ -141,6 +150,7 @@ def linear_input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
     return dx
 
 
+@without_warnings
 def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     dw = np.empty((dy.shape[1], x.shape[1]), dy.dtype)
     for g, f in np.ndindex(dw.shape):

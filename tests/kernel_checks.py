@@ -237,20 +237,25 @@ def check_fused(case, seed, dtype):
 
 def check_lrn(case, seed, dtype):
     rng = np.random.default_rng(seed)
-    x = 3 * normal(rng, case.x, dtype)
+    x, dy = 3 * normal(rng, case.x, dtype), normal(rng, case.x, dtype)
+    lrn_and_gradient(case, x, dy)
+    for value in (np.nan, np.inf):
+        x.reshape(-1)[x.size // 2 : x.size // 2 + 1] = value
+        lrn_and_gradient(case, x, dy)
+
+
+def lrn_and_gradient(case, x, dy):
     y, scale = call("lrn", x, *case[1:])
-    wide = x.astype(np.float64)
-    expected_y, expected_scale = reference.lrn(wide, *case[1:])
-    bound = (case.x[1] + 8) * np.finfo(dtype).eps
-    close("lrn: scale", scale, expected_scale, bound * expected_scale)
-    close("lrn", y, expected_y, bound * np.abs(expected_y))
-    dy = normal(rng, case.x, dtype)
+    expected_y, expected_scale = reference.lrn(x.astype(np.float64), *case[1:])
+    bound = (case.x[1] + 8) * np.finfo(x.dtype).eps
+    close("lrn: scale", scale, expected_scale, bound * np.nan_to_num(expected_scale, posinf=0))
+    close("lrn", y, expected_y, bound * np.abs(np.nan_to_num(expected_y)))
     dx = call("lrn_grad", dy, x, y, scale, case.size, case.alpha, case.beta)
     wide = [array.astype(np.float64) for array in (dy, x, y, scale)]
     expected = reference.lrn_grad(*wide, case.size, case.alpha, case.beta)
     # all terms positive: |dy| * scale ** -beta + 2 * alpha * beta / size * |x| * sum of |dy * y| / scale
     magnitude = reference.lrn_grad(abs(wide[0]), abs(wide[1]), -abs(wide[2]), wide[3], case.size, case.alpha, case.beta)
-    close("lrn_grad", dx, expected, bound * magnitude)
+    close("lrn_grad", dx, expected, bound * np.nan_to_num(magnitude, posinf=0))
 
 
 def check_linear(case, seed, dtype):

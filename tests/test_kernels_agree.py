@@ -1,5 +1,7 @@
 """Every implementation gives what the definition gives: on fixed awkward shapes, and on whatever shapes hypothesis finds."""
 
+import tracemalloc
+
 import kernel_checks
 import numba
 import numpy as np
@@ -120,6 +122,40 @@ def test_numpy_in_small_pieces(monkeypatch):
             with kernels.use("numpy"):
                 for seed, case in enumerate(cases):
                     check(case, seed, np.float64)
+
+
+def test_numpy_holds_one_piece_of_columns(monkeypatch):
+    """All columns of this batch would take 37 MB; a piece of 2 MB and its product are held at once."""
+    monkeypatch.setattr("kernels.numpy_blas.PIECE_BYTES", 2 * 2**20)
+    x, w = np.ones((64, 16, 32, 32), np.float32), np.ones((8, 16, 3, 3), np.float32)
+    dy = np.ones((64, 8, 32, 32), np.float32)
+    with kernels.use("numpy"):
+        for work in (
+            lambda: kernels.conv2d(x, w, None, 1, 1),
+            lambda: kernels.conv2d_transpose(dy, w, 1, 1, 32),
+            lambda: kernels.conv2d_weight_grad(x, dy, 1, 1, 3),
+        ):
+            tracemalloc.start()
+            work()
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 2 * 1.2 * x.nbytes + 2 * 2 * 2**20  # padded input and output, a piece and its product
+
+
+@pytest.mark.parametrize("name", ["reference", *FAST])
+def test_overflow_is_infinity_without_a_warning(name):
+    large, ones = np.full((1, 1, 3, 3), 3e38, np.float32), np.ones((1, 1, 2, 2), np.float32)
+    same_place = np.array([[[[3, 2, 2], [1, 0, 0], [1, 0, 0]]]], np.uint8)
+    with kernels.use(name):
+        for result in (
+            kernels.conv2d(large, ones),
+            kernels.conv2d_transpose(large, ones, 1, 0, 4)[..., 1:3, 1:3],
+            kernels.conv2d_weight_grad(large, large, 1, 0, 1),
+            kernels.lrn(large, 3, 1.0, 0.75, 1.0)[1],
+            kernels.linear(large[0, 0], large[0, 0]),
+            kernels.unpool2d(large, same_place, 2, 1, 1, 2)[0, 0, 0, 0],
+        ):
+            assert (result == np.inf).all()
 
 
 @each_implementation
