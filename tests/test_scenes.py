@@ -77,6 +77,8 @@ def test_preloaded_images_are_the_same():
     small = Scenes(images=13, size=32)
     drawn = small.images([12, 0, 7])
     np.testing.assert_array_equal(small.preload().images([12, 0, 7]), drawn)
+    assert small.preload(limit_bytes=1) is small
+    np.testing.assert_array_equal(small.truth(7).image, drawn[2])
 
 
 def test_seed_split_and_number_each_give_another_image():

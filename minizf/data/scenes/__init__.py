@@ -146,9 +146,9 @@ class Scenes(Dataset):
             pixels[chosen] = _paint(self._cast(numbers[chosen]), self.size, Camera(), ())[0]
         return pixels
 
-    def preload(self) -> "Scenes":
-        """Draw all images now and keep them: 12 KiB each at 64 x 64."""
-        if self._pixels is None:
+    def preload(self, limit_bytes: int = 1 << 30) -> "Scenes":
+        """Draw all images now and keep them, 12 KiB each at 64 x 64, unless they are too large; `truth` stays at hand."""
+        if self._pixels is None and len(self) * 3 * self.size**2 <= limit_bytes:
             self._pixels = self.images(np.arange(len(self)))
         return self
 
