@@ -5,13 +5,14 @@ import logging
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import kernels
-from minizf import __version__, data, doctor, weights, zoo
+from minizf import __version__, data, deconvnet, doctor, weights, zoo
 from minizf.data import Dataset, Preprocess
-from minizf.layers import Rules
+from minizf.layers import Rules, softmax
 from minizf.run import Run, RunError
 from minizf.train import Recipe, TrainingStopped, evaluate, fit
 from minizf.weights import Checkpoint
@@ -64,8 +65,7 @@ def atlas(options: Namespace) -> None:
 
 
 def look(options: Namespace) -> None:
-    """Draws one image's way through a net: prediction, strongest maps, their projections."""
-    from minizf import deconvnet
+    """Draws one image's way through a net: prediction, strongest maps, their projections; with --trace, one map's way down."""
     from minizf.view.look import draw_look
     from minizf.view.style import save
     from minizf.view.trace import draw_trace
@@ -76,16 +76,14 @@ def look(options: Namespace) -> None:
     layer = net.check_layer(options.layer or net.feature_layers[-1])
     image, label, name = one_image(checkpoint, options)
     logits, tape = net.forward(checkpoint.preprocess(image[None]))
-    maps = None if options.map is None else [options.map]
-    figure = draw_look(net, tape, image, layer, checkpoint.classes, maps or options.maps, rules, label=label, name=name)
-    save(figure, options.out)
+    maps = options.maps if options.map is None else [options.map]
+    save(draw_look(net, tape, image, layer, checkpoint.classes, maps, rules, label=label, name=name), options.out)
     best = int(logits[0].argmax())
-    share = float(np.exp(logits[0] - logits[0].max())[best] / np.exp(logits[0] - logits[0].max()).sum())
-    classes = checkpoint.classes or [str(i) for i in range(logits.shape[1])]
-    print(f"{name}: {classes[best]}, {share:.0%} sure; {options.out} shows layer {layer}")
+    guess = checkpoint.classes[best] if checkpoint.classes else f"class {best}"
+    print(f"{name}: {guess}, {softmax(logits)[0, best]:.0%} sure; {options.out} shows layer {layer}")
     if options.trace:
-        strongest = int(tape.outputs[layer][0].reshape(net.shapes[layer][0], -1).max(axis=1).argmax())
-        chosen = strongest if options.map is None else options.map
+        strongest = tape.outputs[layer][0].reshape(net.shapes[layer][0], -1).max(axis=1).argmax()
+        chosen = int(strongest) if options.map is None else options.map
         steps = deconvnet.trace(net, tape, layer, 0, chosen, rules=rules)
         save(draw_trace(steps, image, title=f"The way down from {layer}, map {chosen}"), options.trace)
         print("\n".join(map(str, steps)))
@@ -100,9 +98,9 @@ def data_page(options: Namespace) -> None:
     dataset = data.load(options.data, options.split, options.size, progress=not options.quiet)
     print(data.describe(dataset))
     count = min(options.per_class * len(dataset.classes), len(dataset))
-    if options.truth and not isinstance(dataset, data.scenes.Scenes):
+    if options.truth and dataset.name != "scenes":
         raise ValueError(f"--truth draws what is known of scenes; nothing of the kind is known of {dataset.name}")
-    draw = draw_truth if options.truth else draw_samples
+    draw: Callable[..., Any] = draw_truth if options.truth else draw_samples
     save(draw(dataset, count, options.seed), options.out)
     print(f"{options.out} shows {count} of them")
 
@@ -259,13 +257,15 @@ def matching_set(checkpoint: Checkpoint, spec: str | None, split: str, options: 
     return dataset
 
 
-def one_image(checkpoint: Checkpoint, options: Namespace) -> tuple[np.ndarray, str | None, str]:
-    """(pixels uint8 (C, S, S), true label if known, name) of an image file, or of an image of the set by its number."""
+def one_image(checkpoint: Checkpoint, options: Namespace) -> tuple[np.ndarray, int | None, str]:
+    """(pixels uint8 (C, S, S), its class if known, name) of an image file, or of an image of the set by its number."""
     path = Path(options.image)
     if options.image.isdigit() and not path.exists():
         dataset = matching_set(checkpoint, options.data, "val", options)
         number = int(options.image)
-        return dataset.images([number])[0], dataset.classes[dataset.labels[number]], dataset.image_name(number)
+        pixels = dataset.images([number])[0]
+        label = int(dataset.labels[number]) if dataset.classes == checkpoint.classes else None
+        return pixels, label, dataset.image_name(number)
     if not path.is_file():
         raise ValueError(f"{path}: no such image file, and not an image's number")
     channels, size, _ = checkpoint.net.input_shape

@@ -1,0 +1,151 @@
+"""The command line as a person and as a script meet it: verbs end to end at a small size, errors in words, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minizf import cli
+from minizf.commands import ACTS
+
+SMALL = ["--data", "scenes:images=60", "--size", "16", "--epochs", "2", "--batch", "20", "--jitter", "1", "--checkpoints", "1"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run trained through the command line, once for all tests here."""
+    path = tmp_path_factory.mktemp("runs") / "small"
+    assert cli.main(["train", "zfnet64", *SMALL, "--out", str(path), "-q"]) == 0
+    return path
+
+
+def fails(capsys, arguments, *words):
+    """The command ends with code 1, and says all these words on stderr without a traceback."""
+    capsys.readouterr()
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    for word in words:
+        assert word in said
+    assert "Traceback" not in said
+
+
+def test_every_verb_has_an_act_and_an_example(capsys):
+    for verb in ACTS:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([verb, "--help"])
+        assert stop.value.code == 0
+        assert f"minizf {verb}" in capsys.readouterr().out.partition("example")[2]
+
+
+def test_training_leaves_a_whole_run(run):
+    assert {p.name for p in run.iterdir()} == {"run.json", "log.jsonl", "last.safetensors", "checkpoints", "curves.png"}
+    assert [p.name for p in sorted((run / "checkpoints").iterdir())] == ["epoch-0001.safetensors", "epoch-0002.safetensors"]
+    config = json.loads((run / "run.json").read_text())
+    assert (config["recipe"]["epochs"], config["data"], config["size"]) == (2, "scenes:images=60", 16)
+    assert np.asarray(Image.open(run / "curves.png")).std() > 5
+
+
+def test_a_finished_run_resumes_to_itself(run, capsys):
+    before = (run / "last.safetensors").read_bytes()
+    assert cli.main(["train", "--resume", str(run), "-q"]) == 0
+    assert (run / "last.safetensors").read_bytes() == before
+    assert "after 2 epochs" in capsys.readouterr().out
+
+
+def test_the_atlas_is_one_page_that_needs_no_network(run, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert cli.main(["atlas", str(run), "--out", str(page), "--layers", "relu1,relu3", "--plates", "-q"]) == 0
+    html = page.read_text()
+    assert "relu3" in html
+    assert "http://" not in html
+    assert "https://" not in html
+    assert {p.name for p in (tmp_path / "plates").iterdir()} == {"filters.png", "relu1.png", "relu3.png"}
+    assert str(page.resolve()) in capsys.readouterr().out
+
+
+def test_look_at_an_image_of_the_set_and_at_a_photo(run, tmp_path, capsys):
+    picture, way = tmp_path / "look.png", tmp_path / "trace.png"
+    assert cli.main(["look", str(run), "7", "--layer", "relu2", "--out", str(picture), "--trace", str(way), "-q"]) == 0
+    out = capsys.readouterr().out
+    assert "sure" in out
+    assert "filter" in out
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8)).save(photo)
+    assert cli.main(["look", str(run), str(photo), "--out", str(picture), "-q"]) == 0
+    assert np.asarray(Image.open(picture)).std() > 5
+    assert np.asarray(Image.open(way)).std() > 5
+
+
+def test_a_small_photo_is_refused_unless_enlarging_is_asked_for(run, tmp_path, capsys):
+    photo = tmp_path / "stamp.png"
+    Image.fromarray(np.zeros((9, 12, 3), np.uint8)).save(photo)
+    command = ["look", str(run), str(photo), "--out", str(tmp_path / "look.png"), "-q"]
+    fails(capsys, command, "stamp.png", "12x9", "16x16 are needed", "--enlarge")
+    assert cli.main([*command, "--enlarge"]) == 0
+
+
+def test_data_shows_a_page(tmp_path, capsys):
+    page = tmp_path / "samples.png"
+    assert cli.main(["data", "scenes:images=40", "--per-class", "2", "--truth", "--out", str(page)]) == 0
+    assert "40 images" in capsys.readouterr().out
+    assert np.asarray(Image.open(page)).std() > 5
+
+
+def test_doctor_says_what_works(capsys):
+    assert cli.main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for word in ("python", "numpy", "reference", "agrees with the definition"):
+        assert word in said
+
+
+def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
+    fails(capsys, ["train", *SMALL, "--out", str(run)], "already holds a run", "--resume")
+    fails(capsys, ["train", "vgg", *SMALL, "--out", str(tmp_path / "a")], "no net 'vgg'", "zfnet64")
+    fails(capsys, ["train", "--data", "photos", "--out", str(tmp_path / "a")], "unknown image set 'photos'", "folder:")
+    fails(capsys, ["train", "--data", f"folder:{tmp_path}/no", "--out", str(tmp_path / "a")], "no such file or folder")
+    fails(capsys, ["train", *SMALL, "--size", "3", "--out", str(tmp_path / "a")], "size 3", "16 to 512")
+    fails(capsys, ["train", *SMALL, "--backend", "cuda9", "--out", str(tmp_path / "a")], "cuda9", "numpy")
+    fails(capsys, ["train", *SMALL, "--checkpoints", "1,x", "--out", str(tmp_path / "a")], "'x' is not a whole number")
+    fails(capsys, ["atlas", str(tmp_path)], "holds no run")
+    fails(capsys, ["atlas", str(run), "--epoch", "9"], "no weights of epoch 9; kept: 1, 2")
+    fails(capsys, ["atlas", str(run), "--layers", "relu9"], "no layer 'relu9'", "relu5")
+    fails(capsys, ["look", str(run), "99999"], "no image 99999", "0..59")
+    fails(capsys, ["look", str(run), "nowhere.jpg"], "no such image file")
+    fails(capsys, ["look", str(run), "1", "--layer", "relu2", "--map", "500"], "500", "0..95")
+    fails(capsys, ["look", str(run), "1", "--data", "fashion-mnist:nowhere"], "no such file or folder")
+    assert not (tmp_path / "a").exists()
+
+
+def test_wrong_usage_ends_with_code_2():
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "--schedule", "hope"])
+    assert stop.value.code == 2
+
+
+def test_ctrl_c_saves_and_ends_with_code_130(tmp_path):
+    out = tmp_path / "stopped"
+    arguments = ["train", *SMALL[:-2], "--out", str(out), "-q"]
+    arguments[arguments.index("--epochs") + 1] = "100000"
+    command = [sys.executable, "-m", "minizf.cli", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "MINIZF_BACKEND": "numpy"})
+    while not (out / "log.jsonl").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"minizf train --resume {out}" in said
+    assert (out / "last.safetensors").exists()
+
+
+def test_importing_the_library_is_quick():
+    """Under half a second, of which NumPy itself is a part; Numba, matplotlib and Pillow wait until they are needed."""
+    program = "import sys, minizf; print([m for m in ('numba', 'matplotlib', 'PIL', 'jinja2', 'torch') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    total_us = int(result.stderr.strip().splitlines()[-1].split("|")[1])
+    assert total_us < 500_000
