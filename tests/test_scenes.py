@@ -34,9 +34,6 @@ def inside(points, box):
     return (points[:, 0] >= box[0]) & (points[:, 1] >= box[1]) & (points[:, 0] < box[2]) & (points[:, 1] < box[3])
 
 
-# --- the same bytes everywhere
-
-
 def test_first_images_are_these_bytes():
     seen = hashlib.sha256()
     for size in (64, 96):
@@ -92,9 +89,6 @@ def test_seed_split_and_number_each_give_another_image():
 def test_import_leaves_the_compiler_alone():
     ask = "import sys; import minizf.data.scenes; minizf.data.scenes.Scenes(images=30); sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 0
-
-
-# --- what is in the pictures
 
 
 def test_images_have_the_promised_form(scenes):
@@ -203,9 +197,6 @@ def test_another_kind_or_ground_leaves_the_rest_alone():
     assert same[~scene.mask].mean() < 0.35
 
 
-# --- nothing but the object names the class
-
-
 def test_ground_and_ball_say_nothing_about_the_kind():
     for split in ("train", "val"):
         scenes = Scenes(split, images=6000)
@@ -229,9 +220,6 @@ def test_colour_says_little_about_the_kind():
     by_kind = np.array([colours[scenes.labels == label].mean(axis=0) for label in range(10)])
     spread_of_kinds, spread_of_images = by_kind.std(axis=0), colours.std(axis=0)
     assert (spread_of_kinds < 0.75 * spread_of_images).all()
-
-
-# --- the planted shortcut
 
 
 def test_ball_comes_with_its_class_in_training_only():
@@ -269,9 +257,6 @@ def test_ground_shortcut_keeps_grass_for_one_class():
     assert set(cast.ground) == set(range(len(GROUNDS)))
     val = Scenes("val", images=2000, shortcut="ground", shortcut_class="cat")._cast(np.arange(2000))
     assert 200 < (val.ground == GROUNDS.index("grass")).sum() < 470
-
-
-# --- drawing the same scene again
 
 
 @pytest.mark.parametrize(("down", "right"), [(3, -5), (-11, 0), (0, 17)])
@@ -345,9 +330,6 @@ def test_shapes_cover_the_area_they_should():
         within = np.argwhere(away < 0) * 0.01 - 0.995
         centre, half = row[[BOUNDS + 1, BOUNDS]], row[[BOUNDS + 3, BOUNDS + 2]]
         assert (np.abs(within - centre) <= half + 1e-9).all()
-
-
-# --- bad arguments
 
 
 @pytest.mark.parametrize(
