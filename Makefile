@@ -24,9 +24,9 @@ format: .venv/lint.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/docs.stamp        ## the lessons as a small site: docs/_build/html/index.html
-	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -b html docs docs/_build/html
-	@echo "the lessons are at docs/_build/html/index.html"
+docs: .venv/docs.stamp        ## the lessons as a small site: lessons/_build/html/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -c lessons/site -b html lessons lessons/_build/html
+	@echo "the lessons are at lessons/_build/html/index.html"
 
 bench: .venv/oracle.stamp     ## projections against Captum, one by one, in one process
 	$(BIN)/python -m tests.oracle.time_projections
@@ -44,4 +44,4 @@ bench: .venv/oracle.stamp     ## projections against Captum, one by one, in one 
 	@touch $@
 
 clean:
-	rm -rf .venv docs/_build build *.egg-info
+	rm -rf .venv lessons/_build build *.egg-info

@@ -66,7 +66,7 @@ def signed_pictures(maps: np.ndarray, rule: Rule = BY_PICTURE) -> np.ndarray:
 
 
 def ink_pictures(maps: np.ndarray) -> np.ndarray:
-    """Maps of strengths (n, h, w), none negative, as ink on paper: uint8 (n, h, w, 3), white at 0, each map's largest darkest."""
+    """Maps of strengths (n, h, w), none negative, as ink: uint8 (n, h, w, 3), white at 0, the largest of each map darkest."""
     if not np.isfinite(maps).all() or maps.min(initial=0) < 0:
         raise ValueError("ink shows strengths from 0 up; these maps hold negative values or NaN: use signed_pictures")
     largest = maps.max(axis=(1, 2), keepdims=True)
