@@ -12,7 +12,7 @@ from PIL import Image
 from synthetic_plates import CLASSES, images, plate, small_net
 
 from minizf.layers import Rules
-from minizf.view.atlas import script_json, write_atlas
+from minizf.view.atlas import coarse, script_json, write_atlas
 from minizf.view.filters import filter_pictures
 from minizf.view.normalise import BY_LAYER, BY_MAP, photograph
 
@@ -107,10 +107,18 @@ def test_numbers_are_the_plates_own(page, world):
     assert told["size"] == [22, 17]
 
 
-def test_every_map_has_its_nine_projections_unchanged(page, world):
+def test_levels_move_nothing_far_and_keep_grey():
+    every = np.arange(256, dtype=np.uint8)
+    assert np.abs(coarse(every).astype(int) - every).max() == 2
+    assert coarse(every)[128] == 128
+    assert len(set(coarse(every).tolist())) == 65
+    assert (np.diff(coarse(every).astype(int)) >= 0).all()
+
+
+def test_every_map_has_its_nine_projections(page, world):
     for drawn in world[2]:
         high, wide = drawn.projections.shape[-2:]
-        expected = BY_MAP(drawn.projections)
+        expected = coarse(BY_MAP(drawn.projections))
         assert len(page.json(drawn.layer)) == len(expected)
         for number, nine in enumerate(expected):
             sprite = page.picture(drawn.layer, number)
@@ -186,7 +194,7 @@ def test_other_rules_are_used_and_said(world, tmp_path):
     write_atlas(tmp_path / "a", net, drawn, data, rule=BY_LAYER, rules=Rules("both", "max", "jacobian"), progress=False)
     other = Page((tmp_path / "a").read_text(encoding="utf-8"))
     high, wide = drawn[1].projections.shape[-2:]
-    assert np.array_equal(other.picture("relu2", 4)[:high, :wide], BY_LAYER(drawn[1].projections)[4, 0])
+    assert np.array_equal(other.picture("relu2", 4)[:high, :wide], coarse(BY_LAYER(drawn[1].projections))[4, 0])
     words = " ".join(other.text.split())
     assert BY_LAYER.caption in words
     assert "guided" in words
@@ -203,7 +211,7 @@ def test_grey_images_and_other_numbers_of_winners(tmp_path):
     high, wide = drawn.projections.shape[-2:]
     sprite = page.picture("relu2", 6)
     assert sprite.shape == (2 * high, 3 * wide, 3)
-    assert np.array_equal(sprite[high:, wide : 2 * wide], BY_MAP(drawn.projections)[6, 4])
+    assert np.array_equal(sprite[high:, wide : 2 * wide], coarse(BY_MAP(drawn.projections))[6, 4])
 
 
 def test_what_cannot_be_an_atlas(world, tmp_path):

@@ -5,7 +5,8 @@
 The page needs nothing but itself: pictures, numbers, style and script stand inside it, so it works from a folder, offline, and
 can be sent to somebody. What is stored:
 
-    projections   one lossless sprite a map (its nine pictures in reading order): what you see is what was computed
+    projections   one lossless sprite a map (its nine pictures in reading order), in 65 levels: finer ones are noise to the eye
+                  and a third of the file
     photographs   each image that won anywhere, once, compressed; patches are windows onto it, hatched beyond its edge
     numbers       value, image, position and box of each winner, as JSON; labels and class names beside
 
@@ -31,7 +32,7 @@ from minizf.view.curves import draw_curves
 from minizf.view.filters import RULES as FILTER_RULES
 from minizf.view.filters import filter_pictures, first_filters
 from minizf.view.mosaic import mosaic
-from minizf.view.normalise import BY_MAP, Rule, paint, photograph
+from minizf.view.normalise import BY_MAP, GREY, Rule, paint, photograph
 from minizf.view.sprites import lossless, lossy
 from minizf.view.style import DARK, LIGHT, png
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from minizf.experiments.top9 import Plate
 
 BATCH = 256  # images read at a time
+STEP = 4  # between the levels in which projections are stored; mid-grey is one of them
 RECTIFY = {
     "signal": "cut off what is negative in the signal",
     "mask": "let the signal pass only where the unit itself had answered (this makes it the gradient)",
@@ -94,6 +96,8 @@ def write_atlas(
         dataset=dataset,
         layers=layers,
         rule=rule,
+        levels=256 // STEP + 1,
+        count="nine" if layers[0]["k"] == 9 else layers[0]["k"],
         rectify=RECTIFY[rules.rectify],
         rules=rules,
         facts=about(net, dataset, layers, facts or {}),
@@ -146,7 +150,12 @@ def projection_sprites(plate: "Plate", rule: Rule) -> Iterable[bytes]:
     columns = math.ceil(math.sqrt(plate.projections.shape[1]))
     scales = rule.scales(plate.projections)
     for projections, scale in zip(plate.projections, scales, strict=True):
-        yield lossless(mosaic(paint(projections, scale), columns))
+        yield lossless(mosaic(coarse(paint(projections, scale)), columns))
+
+
+def coarse(pictures: np.ndarray) -> np.ndarray:
+    """Pictures uint8 in levels that lie STEP apart; grey stays grey, and nothing moves by more than half a step."""
+    return np.minimum(np.rint((pictures.astype(np.int16) - GREY) / STEP) * STEP + GREY, 255).astype(np.uint8)
 
 
 def photographs(dataset: Dataset, numbers: Sequence[int]) -> Iterable[bytes]:
