@@ -7,12 +7,7 @@ is compiled afresh.
 
 import hashlib
 import logging
-import os
 from pathlib import Path
-
-# Threads that wait for others should sleep: by default they spin, and on a machine where other programs want the cores too, a
-# step then takes several times as long. OpenMP reads this when Numba starts its threads.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 from numba.core import event
@@ -47,8 +42,8 @@ def kernel(function):
 
 
 def piece(function):
-    """Compile a function that kernels call: the work of one core."""
-    return _compiled(function, nogil=True)
+    """Compile a function that only kernels call, not Python: the work of one core."""
+    return _compiled(function, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 class _Announce(event.Listener):
@@ -57,7 +52,7 @@ class _Announce(event.Listener):
     said = False
 
     def on_start(self, event):
-        ours = event.data["dispatcher"].py_func.__module__.startswith("kernels.numba_cpu")
+        ours = str(event.data["dispatcher"].py_func.__module__).startswith("kernels.numba_cpu")
         if ours and not self.said:
             self.said = True
             log.warning("compiling the CPU kernels for this machine: once, about 20 s in all; later starts load them from disk")

@@ -33,7 +33,7 @@ def conv2d(x, w, b, stride, pad):
     if stride == (1, 1) and few_channels.pays(filters, p, q, wide):
         lanes_are_pixels(
             padded(x, ph, pw, tall, wide, few_channels.SPAN), taps, few_channels.grouped(w.reshape(filters, -1)), bias,
-            flat(y), filters, images, (p, q, channels * tall * wide, wide), writes, p * q
+            flat(y), filters, images, (p, q, channels * tall * wide, wide, channels), writes, p * q
         )  # fmt: skip
         return y
     panels, panel_taps = packed_filters(flat(w), filters, taps.size, vectors)

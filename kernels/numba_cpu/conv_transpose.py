@@ -44,10 +44,10 @@ def conv2d_transpose(dy, w, stride, pad, size):
             if taps.size == 0:  # a stride larger than the filter leaves rows or columns that no filter touches
                 dx[:, :, a :: stride[0], b :: stride[1]] = 0
             elif flat_pays:
-                share = w[:, :, r :: stride[0], s :: stride[1]].transpose(1, 0, 2, 3).reshape(channels, -1)
+                share = w[:, :, r :: stride[0], s :: stride[1]][:, :, ::-1, ::-1].transpose(1, 0, 2, 3).reshape(channels, -1)
                 lanes_are_pixels(
                     source, taps, few_channels.grouped(share), nothing, flat(dx), channels, images,
-                    (high, broad, filters * tall * wide, wide), writes, height * width
+                    (high, broad, filters * tall * wide, wide, filters), writes, height * width
                 )  # fmt: skip
             else:
                 panels, panel_taps = _packed(w, r, s, stride, vectors)
@@ -59,16 +59,20 @@ def conv2d_transpose(dy, w, stride, pad, size):
 
 
 def _phases(length, taps, stride, pad):
-    """For each phase a: (a, how many outputs i it has, its first tap, the p that tap j of output i = 0 reads for each j)."""
-    return [
-        (a, -(-(length - a) // stride), (a + pad) % stride, (a + pad) // stride - np.arange(len(range((a + pad) % stride, taps, stride))))
-        for a in range(min(stride, length))
-    ]  # fmt: skip
+    """For each phase a: (a, how many outputs i it has, its first tap rho, the p that output i = 0 reads, in rising order).
+
+    Rising p means falling taps: the filters are flipped, and memory is read forwards, which processors like much better.
+    """
+    phases = []
+    for a in range(min(stride, length)):
+        ahead, rho = divmod(a + pad, stride)
+        phases.append((a, -(-(length - a) // stride), rho, ahead - np.arange(len(range(rho, taps, stride)))[::-1]))
+    return phases
 
 
 def _reach(phases, present):
     """(border to put before dy, length with borders) so that every tap of every phase reads inside; may cut dy as well."""
-    read = [(first.min(), first.max() + outputs) for _, outputs, _, first in phases if first.size]
+    read = [(p[0], p[-1] + outputs) for _, outputs, _, p in phases if p.size]
     low, high = min((r[0] for r in read), default=0), max((r[1] for r in read), default=present)
     return -int(low), int(high - low)
 
@@ -89,7 +93,10 @@ def _packed(w, r, s, stride, vectors):
 
 @kernel
 def pack_phase(w, filters, channels, window, first, stride, width, panels):
-    """Taps r = first, first + stride, ... of w (K, C, R, S) -> panels (ceil(C / width), K * taps, width), zeros beyond C."""
+    """Taps r = first, first + stride, ... of w (K, C, R, S) -> panels (ceil(C / width), K * taps, width), zeros beyond C.
+
+    Flipped: the last tap of each filter comes first.
+    """
     high, broad = window
     rows, columns = (high - first[0] + stride[0] - 1) // stride[0], (broad - first[1] + stride[1] - 1) // stride[1]
     for k in prange(filters):
@@ -97,8 +104,8 @@ def pack_phase(w, filters, channels, window, first, stride, width, panels):
             present = min(width, channels - panel * width)
             target = (panel * filters + k) * rows * columns * width
             source = (k * channels + panel * width) * high * broad
-            for i in range(rows):
-                for j in range(columns):
+            for i in range(rows - 1, -1, -1):
+                for j in range(columns - 1, -1, -1):
                     tap = source + (first[0] + i * stride[0]) * broad + first[1] + j * stride[1]
                     for lane in range(present):
                         panels[target + lane] = w[tap + lane * high * broad]

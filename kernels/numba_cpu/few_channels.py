@@ -15,6 +15,7 @@ from numba import prange
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import FLAT_ROWS, FLAT_VECTORS, LANES
 from kernels.numba_cpu.microkernels import make_outer
+from kernels.numba_cpu.packing import fetch
 
 SPAN = FLAT_VECTORS * LANES
 outer_flat = make_outer(FLAT_ROWS, FLAT_VECTORS)
@@ -39,16 +40,17 @@ def grouped(matrix):
 def lanes_are_pixels(x, taps, weights, bias, y, channels, images, reads, writes, channel_step):
     """y[pixel, c] = bias[c] + sum over taps t of x[pixel + taps[t]] * weights[c's group, t, c's row].
 
-    reads: (rows and columns of output pixels, step in x from one image to the next, from one row to the next)
+    reads: (rows and columns of output pixels, step in x from one image to the next, from one row to the next, maps in x)
     writes: (address in y of the first pixel, step from one image to the next, one row, one column)
     x has room for SPAN numbers behind its end.
     """
-    high, broad, image, wide = reads
+    high, broad, image, wide, maps = reads
     length = (high - 1) * wide + broad
     spans = (length + SPAN - 1) // SPAN
     rows, row_taps = np.arange(FLAT_ROWS), (np.arange(taps.size) * FLAT_ROWS).astype(np.int32)
     for task in prange(images * spans):
         n, first = task // spans, task % spans * SPAN
+        fetch(x, taps, maps, image // maps, n * image + first, n * image + first + SPAN - 1)
         sums = np.empty(FLAT_ROWS * SPAN, np.float32)
         for group in range((channels + FLAT_ROWS - 1) // FLAT_ROWS):
             present = min(FLAT_ROWS, channels - group * FLAT_ROWS)

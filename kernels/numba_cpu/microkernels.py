@@ -10,7 +10,7 @@
     a at a_row[8]+a_tap[t]  * sum 8,0    sum 8,1    sum 8,2
 
 For each tap t: 3 vector loads, 9 numbers spread over all lanes, 27 multiply-adds. Loading costs less than multiplying, so the
-multipliers are the limit, which is all one can ask for. (An outer product of a column of a and a row of b at every tap: the name.)
+multipliers are the limit, which is all one can ask for. Every tap adds an outer product, a column of a times a row of b.
 
 The addresses come from two tables, one entry for each tap. That is the whole trick: what a *tap* is, and what a *row* is,
 decides which operation the loop computes, and no im2col copy is ever made.
@@ -19,7 +19,7 @@ decides which operation the loop computes, and no im2col copy is ever made.
     convolution       output pixels, of x       (c, r, s)             filters
     its transpose     input pixels, of dy       (k, r, s), flipped    channels
     filter gradient   (c, r, s), of x           (n, p, q), all        filters, of dy
-    few channels      channels, of w            (k, r, s), flipped    neighbouring pixels of dy
+    few channels      channels, of w            (k, r, s)             neighbouring pixels of x or dy
 
 LLVM compiles vector types to whatever the processor has, so this page is written in LLVM's own language, through Numba's
 `intrinsic`: the Python below runs once, at compile time, and writes the loop down instruction by instruction.
@@ -132,12 +132,27 @@ def vector_outer(rows, vectors):
             running = {mv: builder.phi(VECTOR) for mv in grid}
 
             a_offset, b_offset = builder.phi(I64), builder.phi(I64)
-            b_vectors = [load(builder, element(builder, b, b_offset, v * LANES)) for v in range(vectors)]
+
+            def number(m):
+                return spread(builder, builder.load(element(builder, a_rows[m], a_offset)))
+
+            def vector(v):
+                return load(builder, element(builder, b, b_offset, v * LANES))
+
+            # the shorter side stays in registers for the whole tap, the longer side passes through
             after = {}
-            for m in range(rows):
-                number = spread(builder, builder.load(element(builder, a_rows[m], a_offset)))
+            if rows < vectors:
+                numbers = [number(m) for m in range(rows)]
                 for v in range(vectors):
-                    after[m, v] = builder.call(multiply_add, [number, b_vectors[v], running[m, v]])
+                    passing = vector(v)
+                    for m in range(rows):
+                        after[m, v] = builder.call(multiply_add, [numbers[m], passing, running[m, v]])
+            else:
+                b_vectors = [vector(v) for v in range(vectors)]
+                for m in range(rows):
+                    passing = number(m)
+                    for v in range(vectors):
+                        after[m, v] = builder.call(multiply_add, [passing, b_vectors[v], running[m, v]])
 
             following = builder.add(t, ir.Constant(I64, 1))
             t.add_incoming(ir.Constant(I64, 0), entry)

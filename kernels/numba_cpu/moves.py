@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.numba_cpu.machine import LANES, PLAIN
-from kernels.numba_cpu.microkernels import F32, FLOATS, I32, I64, TABLE, VECTOR, data, element, load, spread, store
+from kernels.numba_cpu.microkernels import FLOATS, I32, I64, TABLE, VECTOR, data, element, load, store
 
 BYTES = types.Array(uint8, 1, "C")
 I8 = ir.IntType(8)

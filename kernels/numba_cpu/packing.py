@@ -7,7 +7,7 @@ from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.moves import move, turn_block
+from kernels.numba_cpu.moves import move, prefetch, turn_block
 
 LINE = 64
 ZEROS = np.zeros(LANES, np.float32)
@@ -83,6 +83,20 @@ def aligned(shape):
 def flat(x):
     """x as one row of numbers. One type of array for all kernels, so each is compiled once: read-only arrays are copied."""
     return (x if x.flags.writeable else x.copy()).reshape(-1)
+
+
+@piece
+def fetch(x, taps, channels, plane, first, last):
+    """Call what pixels at first .. last read of each channel's plane into the second-level cache, all lines at once.
+
+    The microkernel touches a line here and a line there, which no prefetcher of a processor foresees.
+    """
+    low = high = taps[0]
+    for t in range(taps.size // channels):
+        low, high = min(low, taps[t]), max(high, taps[t])
+    for c in range(channels):
+        for at in range(first + low + c * plane, last + high + c * plane + 1, LINE // 4):
+            prefetch(x, at)
 
 
 @piece

@@ -18,6 +18,8 @@ from kernels.numba_cpu.machine import LANES
 from kernels.numba_cpu.moves import best_of_window, part
 from kernels.numba_cpu.packing import aligned, flat
 
+GROUP = 8  # planes that share one piece of memory
+
 
 def maxpool2d(x, size, stride, pad):
     """x (N,C,H,W) -> y (N,C,P,Q), switches (N,C,P,Q) uint8."""
@@ -53,45 +55,56 @@ def pool_planes(x, planes, shape, size, stride, pad, out, rectify, y, switches):
     first_column = np.zeros(stretch, np.uint8)
     for q in range(broad):
         first_column[q] = max(0, pad[1] - q * stride[1])
-    for plane in prange(planes):
+    # place j of stretch b is number j * stride + b - pad of the row, which exists for begin[b] <= j < end[b]
+    begin, end = np.empty(stride[1], np.int64), np.empty(stride[1], np.int64)
+    for b in range(stride[1]):
+        begin[b] = min(wide, max(0, (pad[1] - b + stride[1] - 1) // stride[1]))
+        end[b] = max(begin[b], min(wide, (width + pad[1] - b + stride[1] - 1) // stride[1]))
+    for group in prange((planes + GROUP - 1) // GROUP):
         split = np.empty(height * stride[1] * stretch + LANES, np.float32)
-        for h in range(height):
-            split_row(x, (plane * height + h) * width, width, stride[1], pad[1], wide, stretch, rectify, split, h)
-        pool_plane(
-            split, stride[1] * stretch, height, size, stride, pad, out, offsets, first_column, y, switches, plane * high * broad
-        )
+        few, few_switches = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
+        for plane in range(group * GROUP, min(planes, (group + 1) * GROUP)):
+            for h in range(height):
+                split_row(
+                    x, (plane * height + h) * width, width, stride[1], pad[1], begin, end, wide, stretch, rectify, split, h
+                )
+            pool_plane(
+                split, stride[1] * stretch, height, size, stride, pad, out, offsets, first_column, y, switches,
+                plane * high * broad, few, few_switches
+            )  # fmt: skip
 
 
 @piece
-def split_row(x, start, width, sw, pad, wide, stretch, rectify, split, row):
+def split_row(x, start, width, sw, pad, begin, end, wide, stretch, rectify, split, row):
     """One row of x into its phases: number j*sw + b - pad to place j of stretch b, -inf where there is none."""
     base = row * sw * stretch
-    if sw == 2 and start + (width + 2 * LANES - 1) // (2 * LANES) * 2 * LANES <= x.size:
+    whole = (width + 2 * LANES - 1) // (2 * LANES) * 2 * LANES
+    if sw == 2 and start + whole <= x.size and (pad + 1) // 2 + whole // 2 <= stretch:
         even_at = base + pad % 2 * stretch + pad // 2
         odd_at = base + (pad + 1) % 2 * stretch + (pad + 1) // 2
         for j in range(0, width, 2 * LANES):
             part(x, start + j, split, even_at + j // 2, split, odd_at + j // 2, rectify)
     else:
+        j, b = pad // sw, pad % sw
         for w in range(width):
             value = x[start + w]
-            j, b = divmod(w + pad, sw)
-            if j < wide:
+            if begin[b] <= j < end[b]:
                 split[base + b * stretch + j] = np.float32(0) if rectify and value <= 0 else value
+            b += 1
+            if b == sw:
+                j, b = j + 1, 0
     for b in range(sw):
         at = base + b * stretch
-        first = min(wide, max(0, (pad - b + sw - 1) // sw))
-        last = max(first, min(wide, (width + pad - b + sw - 1) // sw))
-        for j in range(first):
+        for j in range(begin[b]):
             split[at + j] = -np.inf
-        for j in range(last, wide):
+        for j in range(end[b], wide):
             split[at + j] = -np.inf
 
 
 @piece
-def pool_plane(split, row, height, size, stride, pad, out, offsets, first_column, y, switches, y_at):
+def pool_plane(split, row, height, size, stride, pad, out, offsets, first_column, y, switches, y_at, few, few_switches):
     (rows, columns), (high, broad) = size, out
-    end = y_at + high * broad
-    few, few_switches = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
+    plane_end = y_at + high * broad
     for p in range(high):
         top = p * stride[0] - pad[0]
         first, last = max(0, -top), min(rows, height - top)
@@ -99,7 +112,7 @@ def pool_plane(split, row, height, size, stride, pad, out, offsets, first_column
             at, target = top * row + q, y_at + p * broad + q
             base, count = first * columns, (last - first) * columns
             # a whole vector may run over into the next row, which is written after it, but not over the plane's end
-            if target + LANES <= end:
+            if target + LANES <= plane_end:
                 best_of_window(split, at, offsets, base, count, first_column, q, base, y, target, switches, target)
             else:
                 best_of_window(split, at, offsets, base, count, first_column, q, base, few, 0, few_switches, 0)

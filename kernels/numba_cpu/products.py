@@ -11,8 +11,7 @@ from numba import prange
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES, ROWS
 from kernels.numba_cpu.microkernels import make_outer
-from kernels.numba_cpu.moves import prefetch
-from kernels.numba_cpu.packing import LINE, copy, turn
+from kernels.numba_cpu.packing import copy, fetch, turn
 
 outer_1, outer_2, outer_3, outer_4 = (make_outer(ROWS[vectors], vectors) for vectors in (1, 2, 3, 4))
 ROWS_OF = np.array([0, *(ROWS[vectors] for vectors in (1, 2, 3, 4))])
@@ -77,7 +76,7 @@ def chunk_of_pixels(
     for i in range(pixels, tiles * rows):
         x_at[i] = x_at[pixels - 1]
     if lane_first == 0:
-        fetch_planes(x, taps, x_at, pixels, reads)
+        fetch_pixels(x, taps, x_at, pixels, reads[5], reads[2])
     sums = np.empty(tiles * rows * width, np.float32)
     blocks = (taps.size + TAP_BLOCK - 1) // TAP_BLOCK
     for block in range(blocks):
@@ -93,25 +92,15 @@ def chunk_of_pixels(
 
 
 @piece
-def fetch_planes(x, taps, x_at, pixels, reads):
-    """Call the part of x that these pixels read into the second-level cache, all lines at once.
-
-    The microkernel touches a line here and a line there, which no prefetcher of a processor foresees.
-    """
-    channels, plane = reads[5], reads[2] // reads[5]
-    in_plane = taps.size // channels
-    low = high = taps[0]
-    for t in range(in_plane):
-        low, high = min(low, taps[t]), max(high, taps[t])
+def fetch_pixels(x, taps, x_at, pixels, channels, image):
+    """Fetch what these pixels read, image by image."""
     start = 0
     while start < pixels:
-        n = x_at[start] // reads[2]
+        following = (x_at[start] // image + 1) * image
         end = start
-        while end + 1 < pixels and x_at[end + 1] < (n + 1) * reads[2]:
+        while end + 1 < pixels and x_at[end + 1] < following:
             end += 1
-        for c in range(channels):
-            for at in range(x_at[start] + low + c * plane, x_at[end] + high + c * plane + 1, LINE // 4):
-                prefetch(x, at)
+        fetch(x, taps, channels, image // channels, x_at[start], x_at[end])
         start = end + 1
 
 
