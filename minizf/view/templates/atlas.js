@@ -68,6 +68,7 @@ function showLayer(index) {
       : ` of the image's ${imageHeight}×${imageWidth}.`) +
     (layer.silent ? ` ${plural(layer.silent, "map")} stayed silent on all images.` : "");
   showFilters(layer);
+  setContrast(chosenContrast ?? (index === 0 ? 1 : 2));
   fit();
   arrange();
 }
@@ -86,6 +87,13 @@ function showFilters(layer) {
   }
   const note = `The ${filters.count} filters of this layer act on pixels, so they are pictures themselves. ${FILTER_CAPTION}`;
   $("filters").append(row, make("p", { textContent: note }));
+}
+
+// the filters of the first layer fill the scale, projections from further up rarely do: until somebody chooses
+let chosenContrast = null;
+function setContrast(times) {
+  $("contrast").value = times;
+  document.documentElement.style.setProperty("--contrast", times);
 }
 
 // cells are whole pixels wide; those of small fields a whole multiple of the field, so that their pixels stay square
@@ -303,9 +311,7 @@ for (const choice of ["class-filter", "order"]) {
     $("maps").scrollIntoView();
   });
 }
-$("contrast").addEventListener("change", (event) => {
-  document.documentElement.style.setProperty("--contrast", event.target.value);
-});
+$("contrast").addEventListener("change", (event) => setContrast((chosenContrast = event.target.value)));
 $("search").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target.value.trim() && find(event.target.value)) event.target.value = "";
   if (event.key === "Escape") event.target.blur();
