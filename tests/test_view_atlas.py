@@ -12,9 +12,10 @@ from PIL import Image
 from synthetic_plates import CLASSES, images, plate, small_net
 
 from minizf.layers import Rules
-from minizf.view.atlas import coarse, script_json, write_atlas
+from minizf.view.atlas import coarse, photographs, script_json, write_atlas
 from minizf.view.filters import filter_pictures
 from minizf.view.normalise import BY_LAYER, BY_MAP, photograph
+from minizf.view.sprites import lossy
 
 VOID = {"meta", "link", "img", "input", "source", "br", "hr"}
 
@@ -138,6 +139,13 @@ def test_photographs_are_the_winning_images(page, world):
         meant = photograph(data.images([told["images"][place]]))[0]
         others = photograph(data.images([told["images"][place - 1]]))[0]
         assert np.abs(shown - meant).mean() < 20 < np.abs(shown - others.astype(int)).mean()  # noise, the worst case for JPEG
+
+
+def test_photographs_come_in_batches_each_once(world, monkeypatch):
+    monkeypatch.setattr("minizf.view.atlas.BATCH", 4)
+    data = world[1]
+    numbers = [0, 3, 4, 9, 10, 11, 12, 17, 22]
+    assert list(photographs(data, numbers)) == [lossy(photograph(data.images([n]))[0]) for n in numbers]
 
 
 def test_patches_can_be_cut_from_the_photographs(page, world):

@@ -95,6 +95,7 @@ def test_plate_shows_projections_left_and_patches_right():
     chosen = [5, 0]
     figure = draw_plate(drawn, "23 images of noise", chosen)
     assert len(pictures(figure)) == 4
+    assert [axes.get_position().x0 for axes in figure.axes] == sorted(axes.get_position().x0 for axes in figure.axes)
     high, wide = net.receptive_field("relu2").size
     zoom = pictures(figure)[0].shape[0] // (3 * high)
     for number, left, right in zip(chosen, pictures(figure)[::2], pictures(figure)[1::2], strict=True):
