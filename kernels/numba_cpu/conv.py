@@ -14,7 +14,8 @@ import numpy as np
 from kernels.numba_cpu import few_channels
 from kernels.numba_cpu.few_channels import lanes_are_pixels
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.packing import aligned, filter_taps, flat, pack_rows, padded
+from kernels.numba_cpu.memory import aligned
+from kernels.numba_cpu.packing import filter_taps, flat, pack_rows, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
 
 
@@ -47,7 +48,7 @@ def conv2d(x, w, b, stride, pad):
 def packed_filters(matrix, filters, taps, vectors):
     """Filters (K, T) flat -> panels for `lanes_are_filters`, and the address of each tap in a panel."""
     width = vectors * LANES
-    panels = np.empty(-(-filters // width) * taps * width, np.float32)
+    panels = aligned((-(-filters // width) * taps * width,))
     pack_rows(matrix, filters, taps, width, panels)
     return panels, np.arange(0, taps * width, width, dtype=np.int32)
 

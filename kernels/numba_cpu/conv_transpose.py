@@ -8,19 +8,19 @@ h = i*sh + a, the taps are r = rho, rho + sh, ... and each reads dy one row high
     rho = (a + ph) mod sh        p = i + (a + ph) div sh - j        for r = rho + j*sh
 
 so every phase is a convolution of stride 1 over dy with its own share of the filters, flipped. No zeros are put between the
-numbers of dy, and nothing is added to one place by two threads. A dy that is mostly zeros itself goes another way:
-`sparse_transpose.py`.
+numbers of dy, and nothing is added to one place by two threads.
 """
 
 import numpy as np
 from numba import prange
 
-from kernels.numba_cpu import few_channels, sparse_transpose
+from kernels.numba_cpu import few_channels
 from kernels.numba_cpu.compiling import kernel
 from kernels.numba_cpu.conv import whole_panels
 from kernels.numba_cpu.few_channels import lanes_are_pixels
 from kernels.numba_cpu.machine import LANES
-from kernels.numba_cpu.packing import aligned, flat, padded
+from kernels.numba_cpu.memory import aligned
+from kernels.numba_cpu.packing import flat, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
 
 
@@ -31,8 +31,6 @@ def conv2d_transpose(dy, w, stride, pad, size):
     dx = aligned((images, channels, height, width))
     if dx.size == 0:
         return dx
-    if sparse_transpose.pays(dy, w, stride, size):
-        return sparse_transpose.conv2d_transpose_sparse(dy, w, stride, pad, size)
     rows = _phases(height, w.shape[2], stride[0], pad[0])
     columns = _phases(width, w.shape[3], stride[1], pad[1])
     (top, tall), (left, wide) = _reach(rows, p), _reach(columns, q)
@@ -89,7 +87,7 @@ def _packed(w, r, s, stride, vectors):
     filters, channels, high, broad = w.shape
     width = vectors * LANES
     taps = filters * len(range(r, high, stride[0])) * len(range(s, broad, stride[1]))
-    panels = np.empty(-(-channels // width) * taps * width, np.float32)
+    panels = aligned((-(-channels // width) * taps * width,))
     pack_phase(flat(w), filters, channels, (high, broad), (r, s), stride, width, panels)
     return panels, np.arange(0, taps * width, width, dtype=np.int32)
 

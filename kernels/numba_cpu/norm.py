@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
+from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import flat
 
 STRETCH = 256
@@ -17,7 +18,7 @@ STRETCH = 256
 
 def lrn(x, size, alpha, beta, k):
     """x (N,C,H,W) -> y, scale (N,C,H,W)."""
-    y, scale = np.empty_like(x), np.empty_like(x)
+    y, scale = aligned(x.shape), aligned(x.shape)
     images, maps, height, width = x.shape
     normalise(flat(x), images, maps, height * width, size, np.float32(alpha / size), beta, np.float32(k), flat(y), flat(scale))
     return y, scale
@@ -25,7 +26,7 @@ def lrn(x, size, alpha, beta, k):
 
 def lrn_grad(dy, x, y, scale, size, alpha, beta):
     """dy, x, y, scale (N,C,H,W) -> dx (N,C,H,W)."""
-    dx = np.empty_like(dy)
+    dx = aligned(dy.shape)
     images, maps, height, width = x.shape
     share = np.float32(2 * alpha * beta / size)
     normalise_grad(flat(dy), flat(x), flat(y), flat(scale), images, maps, height * width, size, share, beta, flat(dx))

@@ -1,15 +1,13 @@
 """Putting numbers where the inner loop can stream them: zero borders, filters side by side, tables of tap addresses."""
 
-import math
-
 import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES
+from kernels.numba_cpu.memory import LINE, aligned
 from kernels.numba_cpu.moves import move, prefetch, turn_block
 
-LINE = 64
 ZEROS = np.zeros(LANES, np.float32)
 
 
@@ -70,14 +68,6 @@ def padded(x, top, left, tall, wide, room=0):
     out[out.size - room :] = 0
     pad_planes(flat(x), n * c, height, width, top, left, tall, wide, out)
     return out
-
-
-def aligned(shape):
-    """A new float32 array whose first number begins a cache line: vectors that are stored to it do not straddle two."""
-    count = math.prod(shape)
-    room = np.empty(4 * count + LINE, np.uint8)
-    first = -room.ctypes.data % LINE
-    return room[first : first + 4 * count].view(np.float32).reshape(shape)
 
 
 def flat(x):

@@ -15,8 +15,9 @@ from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES
+from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.moves import best_of_window, part
-from kernels.numba_cpu.packing import aligned, flat
+from kernels.numba_cpu.packing import flat
 
 GROUP = 8  # planes that share one piece of memory
 
@@ -35,7 +36,7 @@ def _pool(x, size, stride, pad, rectify):
     images, channels, height, width = x.shape
     p, q = (height + 2 * pad[0] - size[0]) // stride[0] + 1, (width + 2 * pad[1] - size[1]) // stride[1] + 1
     y = aligned((images, channels, p, q))
-    switches = np.empty(y.shape, np.uint8)
+    switches = aligned(y.shape, np.uint8)
     if y.size:
         pool_planes(flat(x), images * channels, (height, width), size, stride, pad, (p, q), rectify, flat(y), flat(switches))
     return y, switches

@@ -4,19 +4,20 @@ import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel
+from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import flat
 
 
 def relu(x):
     """0.0 where x <= 0, else x; any shape."""
-    y = np.empty_like(x)
+    y = aligned(x.shape)
     rectify(flat(x), flat(y))
     return y
 
 
 def relu_grad(dy, y):
     """dy where y > 0, else 0.0; any shape."""
-    dx = np.empty_like(dy)
+    dx = aligned(dy.shape)
     pass_where_positive(flat(dy), flat(y), flat(dx))
     return dx
 

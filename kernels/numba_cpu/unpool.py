@@ -8,7 +8,8 @@ import numpy as np
 from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
-from kernels.numba_cpu.packing import aligned, flat
+from kernels.numba_cpu.memory import aligned
+from kernels.numba_cpu.packing import flat
 
 RULES = {"sum": 0, "max": 1, "mean": 2, "last": 3}
 SUM, MAX, MEAN, LAST = RULES.values()

@@ -16,6 +16,7 @@ from numba import prange
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES, ROWS
+from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import filter_taps, flat, padded, turn
 from kernels.numba_cpu.products import ROWS_OF, outer, panel_vectors
 
@@ -29,8 +30,9 @@ def conv2d_weight_grad(x, dy, stride, pad, filter_size):
     (images, channels, height, width), (_, filters, p, q) = x.shape, dy.shape
     (sh, sw), (ph, pw) = stride, pad
     tall, wide = height + 2 * ph, width + 2 * pw
-    dw = np.zeros((filters, channels, *filter_size), np.float32)
+    dw = aligned((filters, channels, *filter_size))
     if dw.size == 0 or dy.size == 0:
+        dw.fill(0)
         return dw
     n, i, j = np.ogrid[:images, :p, :q]
     taps = (n * (channels * tall * wide) + i * (sh * wide) + j * sw).astype(np.int32).reshape(-1)
@@ -43,7 +45,8 @@ def conv2d_weight_grad(x, dy, stride, pad, filter_size):
     panels = -(-filters // (vectors * LANES))
     parts = min(PARTS, -(-TASKS // panels), -(-taps.size // (2 * TAP_BLOCK)))
     shares = min(tiles, -(-TASKS // (panels * parts)))
-    sums = np.zeros(parts * panels * rows.size * vectors * LANES, np.float32)
+    sums = aligned((parts * panels * rows.size * vectors * LANES,))
+    sums.fill(0)
     lanes_are_gradients(padded(x, ph, pw, tall, wide), taps, rows, flat(dy), filters, p * q, vectors, parts, shares, sums)
     add_parts(sums, rows.size, places.size, filters, vectors * LANES, parts, flat(dw))
     return dw
