@@ -11,7 +11,7 @@ from synthetic_plates import CLASSES, images, plate, small_net
 from minizf.view.curves import draw_curves, rate_drops
 from minizf.view.filters import RULES, draw_filters, filter_pictures, full_rows
 from minizf.view.mosaic import PADDING, enlarge, hatch, mosaic
-from minizf.view.normalise import BY_LAYER, BY_MAP, photograph
+from minizf.view.normalise import BY_LAYER, PERCENTILE, photograph
 from minizf.view.plates import choose_maps, draw_plate
 from minizf.view.samples import choose_samples, draw_samples
 from minizf.view.style import DARK, png, printable, save, text_width, wrap
@@ -99,7 +99,7 @@ def test_plate_shows_projections_left_and_patches_right():
     high, wide = net.receptive_field("relu2").size
     zoom = pictures(figure)[0].shape[0] // (3 * high)
     for number, left, right in zip(chosen, pictures(figure)[::2], pictures(figure)[1::2], strict=True):
-        expected = BY_MAP(drawn.projections)[number]
+        expected = PERCENTILE(drawn.projections)[number]
         for rank in range(9):
             top, column = (rank // 3) * (high * zoom + 2), (rank % 3) * (wide * zoom + 2)
             cell = (slice(top, top + high * zoom, zoom), slice(column, column + wide * zoom, zoom))
@@ -108,7 +108,7 @@ def test_plate_shows_projections_left_and_patches_right():
             assert np.array_equal(right[cell][inside], photograph(drawn.patches[number, rank])[inside])
             assert (right[cell][~inside] >= PADDING.min()).all()
     said = " ".join(texts(figure))
-    assert BY_MAP.caption in said
+    assert PERCENTILE.caption in said
     assert "23 images of noise" in said
     assert f"sees {high}x{wide} pixels" in said
     assert "5" in texts(figure)
