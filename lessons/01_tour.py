@@ -99,8 +99,8 @@ with tempfile.TemporaryDirectory() as folder:
     rows = fit(run, net, preprocess, train_set, val_set, recipe, checkpoints=())
 after = evaluate(net, preprocess, val_set)
 print(f"before: {before}\nafter:  {after}")
-assert before.top1 < 2.5 * chance
-assert after.top1 > 4 * chance
+assert before.top1 < 2.5 * chance, "it guesses"
+assert after.top1 > 4 * chance, "it has learned"
 show(draw_curves(rows, "A few epochs on scenes"), "01-curves")
 
 # %% [markdown]

@@ -159,12 +159,14 @@ np.testing.assert_allclose(pixels, project(net, tape, "relu2", 0, 0, unit[1:]), 
 # %% [markdown]
 # Follow the signal. Filtering turns "corner" into "a top edge to the right, a left edge below", and into
 # *minus* a bottom and a right edge, which the corner's filter does not want to see. Unpooling finds the exact
-# places of the edges. The rectifier cuts the unwanted edges away. The last filter paints edges in pixels:
-# bright inside the rectangle, dark outside.
+# places of the edges, and changes no value. The rectifier cuts the unwanted edges away. The last filter paints
+# edges in pixels: bright inside the rectangle, dark outside.
 
 # %%
 inside, outside = pixels[0, 4:10, 4:12].sum(), pixels.sum() - pixels[0, 4:10, 4:12].sum()
 assert steps[2][1][2:].max() <= 0 < steps[2][1][:2].max(), "against bottom and right, for top and left"
+moved = [np.sort(signal[signal != 0]) for _, signal in steps[2:4]]
+assert np.array_equal(*moved), "unpooling moves values and changes none"
 assert steps[3][1].min() < 0 <= steps[4][1].min(), "the rectifier cut them away"
 assert inside > 0 > outside, "bright inside the rectangle, dark outside"
 
