@@ -197,9 +197,9 @@ def plain_outer(rows, vectors):
             for j in range(width):
                 sums[place + j] = start[start_at + m * start_step + j]
             for t in range(taps):
-                number, start = a[row + a_tap[a_first + t]], b_at + b_tap[b_first + t]
+                number, lanes = a[row + a_tap[a_first + t]], b_at + b_tap[b_first + t]
                 for j in range(width):
-                    sums[place + j] += number * b[start + j]
+                    sums[place + j] += number * b[lanes + j]
 
     return outer
 
