@@ -8,13 +8,14 @@ h = i*sh + a, the taps are r = rho, rho + sh, ... and each reads dy one row high
     rho = (a + ph) mod sh        p = i + (a + ph) div sh - j        for r = rho + j*sh
 
 so every phase is a convolution of stride 1 over dy with its own share of the filters, flipped. No zeros are put between the
-numbers of dy, and nothing is added to one place by two threads.
+numbers of dy, and nothing is added to one place by two threads. A dy that is mostly zeros itself goes another way:
+`sparse_transpose.py`.
 """
 
 import numpy as np
 from numba import prange
 
-from kernels.numba_cpu import few_channels
+from kernels.numba_cpu import few_channels, sparse_transpose
 from kernels.numba_cpu.compiling import kernel
 from kernels.numba_cpu.conv import whole_panels
 from kernels.numba_cpu.few_channels import lanes_are_pixels
@@ -31,6 +32,8 @@ def conv2d_transpose(dy, w, stride, pad, size):
     dx = aligned((images, channels, height, width))
     if dx.size == 0:
         return dx
+    if sparse_transpose.pays(dy, w, stride, size):
+        return sparse_transpose.conv2d_transpose_sparse(dy, w, stride, pad, size)
     rows = _phases(height, w.shape[2], stride[0], pad[0])
     columns = _phases(width, w.shape[3], stride[1], pad[1])
     (top, tall), (left, wide) = _reach(rows, p), _reach(columns, q)

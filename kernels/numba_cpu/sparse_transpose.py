@@ -17,8 +17,9 @@ from numba.extending import intrinsic
 
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.machine import LANES, PLAIN, REGISTERS
+from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.microkernels import FLOATS, data, element, load, make_outer, store
-from kernels.numba_cpu.packing import aligned, flat, turn
+from kernels.numba_cpu.packing import flat, turn
 
 VECTORS = 10 if REGISTERS == 32 else 5
 SPAN = VECTORS * LANES
