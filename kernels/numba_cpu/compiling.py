@@ -7,7 +7,12 @@ is compiled afresh.
 
 import hashlib
 import logging
+import os
 from pathlib import Path
+
+# Threads that wait for others should sleep: by default they spin, and on a machine where other programs want the cores too, a
+# step then takes several times as long. OpenMP reads this when Numba starts its threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 from numba.core import event
