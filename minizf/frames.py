@@ -9,7 +9,7 @@ A window never holds places that do not exist: at the edge of a map it is moved 
 layer's windows cover of its input may stick out into the padding, as far as the padding goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -91,10 +91,15 @@ def reframe(maps: np.ndarray, here: Frame, there: Frame, fill: float = 0.0) -> n
         (rows_to, rows_from), (cols_to, cols_from) = map(overlap, shifts[0], here.size, there.size)
         moved[:, :, rows_to, cols_to] = maps[:, :, rows_from, cols_from]
         return moved
-    for target, source, shift in zip(moved, maps, shifts, strict=True):
-        (rows_to, rows_from), (cols_to, cols_from) = map(overlap, shift, here.size, there.size)
-        target[:, rows_to, cols_to] = source[:, rows_from, cols_from]
+    paste(maps, here, moved, there)
     return moved
+
+
+def paste(maps: np.ndarray, here: Frame, target: Sequence[np.ndarray], there: Frame) -> None:
+    """Writes windows (B, C, h, w) that lie at `here` into B targets that lie at `there`, as far as they overlap."""
+    for window, whole, shift in zip(maps, target, (there.origin - here.origin).tolist(), strict=True):
+        (rows_to, rows_from), (cols_to, cols_from) = map(overlap, shift, here.size, there.size)
+        whole[:, rows_to, cols_to] = window[:, rows_from, cols_from]
 
 
 def overlap(shift: int, here: int, there: int) -> tuple[slice, slice]:

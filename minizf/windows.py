@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minizf.frames import Frame, Passage, area, passages, reframe
+from minizf.frames import Frame, Passage, area, passages, paste, reframe
 from minizf.layers import DECONVNET, Conv2d, ReLU, Rules
 from minizf.layers.layer import cut
 from minizf.net import Net, Tape, pass_down
@@ -56,16 +56,16 @@ def project_windows(
 
     Memory is bounded by the result and a few times CHUNK_BYTES. Errors as `project`.
     """
-    images, maps, at, seed = checked(net, source, layer, images, maps, at, seed)
+    images, maps, at, seed = checked(net, source, layer, images, maps, at, seed, rules)
     field = net.receptive_field(layer)
     dtype = (source.input if isinstance(source, Tape) else source).dtype
-    pixels = np.empty((len(images), net.input_shape[0], *field.size), dtype)
+    pixels = np.zeros((len(images), net.input_shape[0], *field.size), dtype)
     corners = np.empty((len(images), 2), int)
     for units in chunks(net, layer, images, rules):
         place, given = (None if at is None else at[units]), (seed if isinstance(seed, str) else seed[units])
         place, signal, frame = project_chunk(net, source, layer, images[units], maps[units], place, given, rules)
         corners[units] = field.start + place * field.stride
-        pixels[units] = reframe(signal, frame, Frame(corners[units], field.size))
+        paste(signal, frame, [pixels[unit] for unit in units], Frame(corners[units], field.size))
     return Windows(pixels, np.hstack([corners, corners + field.size]))
 
 
@@ -80,7 +80,7 @@ def chunks(net: Net, layer: str, images: np.ndarray, rules: Rules) -> Iterator[n
 def project_chunk(net, source, layer, images, maps, at, seed, rules) -> tuple[np.ndarray, np.ndarray, Frame]:
     """Units few enough to go down at once -> their positions, their pixels, and where in the images these pixels lie."""
     by_value = isinstance(seed, str) and seed == "value"
-    top = layer if by_value or at is None else highest_look_back(net, layer, rules)
+    top = needed_pass(net, layer, at, seed, rules)
     tape = source if isinstance(source, Tape) else None
     if tape is None and (at is None or not window_pass_pays(net, layer, images, top, rules)):
         distinct, images = np.unique(images, return_inverse=True)
@@ -148,6 +148,11 @@ def climb(plan: list[Passage], source: np.ndarray, images: np.ndarray, top: str 
     return notes, reframe(x, frame, unit)
 
 
+def needed_pass(net: Net, layer: str, at, seed, rules: Rules) -> str | None:
+    """How far up a forward pass must reach: to the layer itself for its values or positions, else as far as one looks back."""
+    return layer if at is None or (isinstance(seed, str) and seed == "value") else highest_look_back(net, layer, rules)
+
+
 def highest_look_back(net: Net, layer: str, rules: Rules) -> str | None:
     """The topmost layer whose `deconv` needs what the forward pass saw; None if the weights are enough."""
     return next((name for name in reversed(net.chain(layer)) if net.layers[name].looks_back(rules)), None)
@@ -166,12 +171,30 @@ def window_pass_pays(net: Net, layer: str, images: np.ndarray, top: str | None, 
     return windows < whole
 
 
-def checked(net: Net, source, layer, images, maps, at, seed):
+def shared_pass(net: Net, x: np.ndarray, images: dict[str, np.ndarray], rules: Rules = DECONVNET) -> Tape | np.ndarray:
+    """The best source for units of several layers whose positions and values are known: one tape for all, or the images.
+
+    images: for each layer, the numbers of its units' images in x.
+    """
+    tops = {layer: highest_look_back(net, layer, rules) for layer in images}
+    if all(window_pass_pays(net, layer, images[layer], top, rules) for layer, top in tops.items()):
+        return x
+    names = list(net.layers)
+    return net.forward(x, upto=max((top for top in tops.values() if top), key=names.index))[1]
+
+
+def checked(net: Net, source, layer, images, maps, at, seed, rules):
     """The arguments as arrays; ValueError for anything that does not exist in this net or source."""
     images, maps = np.asarray(images, dtype=int), np.asarray(maps, dtype=int)
     net.check_layer(layer)
+    check_maps(net, layer, maps)
+    if at is not None:
+        at = np.asarray(at, dtype=int)
+        check_positions(net, layer, at, len(maps))
+    elif len(net.shapes[layer]) == 1:
+        at = np.zeros((len(maps), 2), int)
     if isinstance(source, Tape):
-        outputs_of(net, source, layer)
+        outputs_of(net, source, needed_pass(net, layer, at, seed, rules) or next(iter(net.layers)))
     elif source.shape[1:] != net.input_shape:
         raise ValueError(
             f"images of shape {source.shape[1:]} came, the net expects {net.input_shape}; resize or crop them first"
@@ -179,10 +202,6 @@ def checked(net: Net, source, layer, images, maps, at, seed):
     if images.ndim != 1 or images.shape != maps.shape:
         raise ValueError(f"images {images.shape} and maps {maps.shape}; expected one of each for every unit, (B,)")
     check_images(len(source.input if isinstance(source, Tape) else source), images)
-    check_maps(net, layer, maps)
-    if at is not None:
-        at = np.asarray(at, dtype=int)
-        check_positions(net, layer, at, len(maps))
     if not isinstance(seed, str):
         seed = np.asarray(seed)
         if seed.shape != maps.shape:

@@ -7,7 +7,6 @@ net has the keys NET.spec (JSON: architecture, and the units looked at), NET.x, 
 """
 
 import json
-import warnings
 from pathlib import Path
 
 import captum
@@ -31,7 +30,6 @@ OTHER_RULES = (
 
 
 def main() -> None:
-    warnings.filterwarnings("ignore", message="Setting backward hooks")
     arrays: dict[str, np.ndarray] = {}
     for number in range(NETS):
         rng = np.random.default_rng(number)

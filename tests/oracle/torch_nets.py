@@ -1,5 +1,7 @@
 """The same net in PyTorch, and what Captum makes of it: an opinion on our projections that is not our own."""
 
+import warnings
+
 import numpy as np
 import torch
 from captum.attr import NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
@@ -73,6 +75,15 @@ def filled(module: nn.Module, layer: Layer) -> nn.Module:
     return module
 
 
+class SilentDeconvolution(NeuronDeconvolution):
+    """Captum's own, without its warning at every call that it sets hooks."""
+
+    def attribute(self, *arguments, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return super().attribute(*arguments, **options)
+
+
 def captum_projection(net: Net, x: np.ndarray, layer: str, map: int, at, seed: str, rules: Rules) -> np.ndarray:
     """Captum's projection of one unit from one image x (C, H, W), in float64. Windows that collide are summed."""
     model = torch_net(net, rules.lrn)
@@ -84,5 +95,7 @@ def captum_projection(net: Net, x: np.ndarray, layer: str, map: int, at, seed: s
         return activation * activation.detach()
 
     image = torch.tensor(x[None], dtype=torch.float64, requires_grad=True)
-    found = method.attribute(image, unit if seed == "one" else value_seeded)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting backward hooks")
+        found = method.attribute(image, unit if seed == "one" else value_seeded)
     return found.detach().numpy()[0]
