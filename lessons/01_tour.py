@@ -114,7 +114,7 @@ assert evaluate(net, raw, val_set).top1 < after.top1 - chance
 # %% [markdown]
 # ## Open it: the first layer
 #
-# The first filters act on pixels, so they *are* little pictures. Some look for edges, some for colours.
+# The first filters act on pixels, so they *are* little pictures: look for edges, and for patches of one colour.
 
 # %%
 show(draw_filters(net), "01-filters")

@@ -57,9 +57,14 @@ caption = (
 show(draw_grids([grids], "Pooling keeps the winners, switches keep their places", caption), "02-pooling")
 
 # %% [markdown]
-# In the upper right window the value 3 stands three times. Somebody must win: here it is always **the first,
-# row by row**. Frameworks differ on ties, and a projection shows it.
-#
+# In the upper right window the value 3 stands three times. Somebody must win, and it is always **the first, row
+# by row**: places decide what a projection looks like, so ties are not a matter of taste.
+
+# %%
+assert np.count_nonzero(x[:2, 4:] == y[0, 2]) == 3
+assert switches[0, 2] == 0
+
+# %% [markdown]
 # ## The definition, in loops
 #
 # Padding is written as minus infinity, so that it can never win.

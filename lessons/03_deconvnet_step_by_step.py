@@ -61,7 +61,7 @@ _, tape = net.forward(image)
 unit = (0, 2, 2)  # map, row, column in relu2: the upper left corner
 value = tape.outputs["relu2"][0][unit]
 assert tape.outputs["relu2"][0, 0].max() == value
-assert np.count_nonzero(tape.outputs["relu2"][0, 0]) == 1
+assert [np.count_nonzero(corners) for corners in tape.outputs["relu2"][0]] == [1, 1]
 
 
 # %% tags=["hide-input"]
@@ -210,7 +210,7 @@ show(draw_grids([grids], "One rectifier, three ways back", caption), "03-rectifi
 # %% [markdown]
 # "Gradient" here is the gradient of training, exactly. Now let the same hand-written filters look at a drawn
 # scene, and send the whole map of upper left corners down, all places at once. The three pictures are alike,
-# but not equal: corners that hold also for their neighbours get more or less than their share.
+# but not equal: the last one below is what the deconvnet shows and guided backpropagation does not.
 
 # %%
 dx, _ = net.backward(seed[None], tape)

@@ -4,6 +4,7 @@ The pages need nothing from the network: type is the reader's own, figures are p
 are MathML.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,14 +12,16 @@ from pathlib import Path
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))  # for autodoc
+os.environ["JUPYTER_PATH"] = str(HERE)  # kernels/python3: the interpreter that builds the site
+os.environ["PYTHONPATH"] = str(HERE.parents[1])
 
 project = "minizf"
 author = copyright = "the minizf authors"
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "site"]
 
-# lessons are percent scripts; jupytext reads them, and the interpreter that builds the site runs them
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"
 nb_execution_timeout = 300
@@ -26,6 +29,7 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_output_stderr = "remove"  # compiler notices and progress bars, which differ from machine to machine
 nb_merge_streams = True
+nb_code_prompt_show = nb_code_prompt_hide = "how this figure is drawn"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 2
 
