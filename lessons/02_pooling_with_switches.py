@@ -254,12 +254,8 @@ def pool_vectorised(x, size, stride, pad=0):
     return windows.max(axis=-1), windows.argmax(axis=-1).astype(np.uint8)
 
 
-for shape, size, stride, pad in (
-    ((4, 6), 2, 2, 0),
-    ((7, 5), 3, 2, 1),
-    ((11, 13), 3, 2, 0),
-    ((1, 3), 1, 1, 0),
-):
+cases = ((4, 6), 2, 2, 0), ((7, 5), 3, 2, 1), ((11, 13), 3, 2, 0), ((1, 3), 1, 1, 0)
+for shape, size, stride, pad in cases:
     m = np.random.default_rng(size).integers(-3, 3, shape).astype(np.float32)  # many ties
     loops, view = pool(m, size, stride, pad), pool_vectorised(m, size, stride, pad)
     assert all(np.array_equal(a, b) for a, b in zip(loops, view, strict=True))
