@@ -9,8 +9,8 @@ A window never holds places that do not exist: at the edge of a map it is moved 
 layer's windows cover of its input may stick out into the padding, as far as the padding goes.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +22,10 @@ NEARLY_WHOLE = 0.8  # windows that cover this share of a map gain less than cutt
 
 
 class Frame(NamedTuple):
-    """Windows of some maps: first row and column of each (B, 2), and the size (h, w) all share; () after a Flatten."""
+    """Windows of some maps: first row and column of each (B, 2), and the size all share."""
 
     origin: np.ndarray
-    size: tuple[int, ...]
+    size: Any  # (h, w), or () after a Flatten
 
 
 class Passage(NamedTuple):
@@ -95,7 +95,7 @@ def reframe(maps: np.ndarray, here: Frame, there: Frame, fill: float = 0.0) -> n
     return moved
 
 
-def paste(maps: np.ndarray, here: Frame, target: Sequence[np.ndarray], there: Frame) -> None:
+def paste(maps: np.ndarray, here: Frame, target: Iterable[np.ndarray], there: Frame) -> None:
     """Writes windows (B, C, h, w) that lie at `here` into B targets that lie at `there`, as far as they overlap."""
     for window, whole, shift in zip(maps, target, (there.origin - here.origin).tolist(), strict=True):
         (rows_to, rows_from), (cols_to, cols_from) = map(overlap, shift, here.size, there.size)

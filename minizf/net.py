@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minizf.layers import Conv2d, Layer, NoDeconvRule, ReLU, Rules
+from minizf.layers.layer import each, pair
 
 
 class ReceptiveField(NamedTuple):
@@ -145,11 +146,11 @@ class Net:
         for below in self.chain(name):
             reach = self.layers[below].reach
             if len(self.shapes[below]) == 1:
-                return ReceptiveField(self.input_shape[1:], (0, 0), (0, 0))
+                return ReceptiveField(pair(self.input_shape[1:]), (0, 0), (0, 0))
             if reach is not None:
-                start = tuple(a - p * j for a, p, j in zip(start, reach.pad, stride, strict=True))
-                size = tuple(a + (r - 1) * j for a, r, j in zip(size, reach.size, stride, strict=True))
-                stride = tuple(j * s for j, s in zip(stride, reach.stride, strict=True))
+                start = each(lambda a, p, j: a - p * j, start, reach.pad, stride)
+                size = each(lambda a, r, j: a + (r - 1) * j, size, reach.size, stride)
+                stride = each(lambda j, s: j * s, stride, reach.stride)
         return ReceptiveField(size, stride, start)
 
     @property

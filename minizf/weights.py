@@ -14,7 +14,7 @@ from safetensors.numpy import save as to_bytes
 
 from minizf.data.preprocess import Preprocess
 from minizf.files import write_atomic
-from minizf.layers import KINDS
+from minizf.layers import KINDS, Layer
 from minizf.net import Net
 
 FORMAT = "minizf-1"
@@ -47,7 +47,7 @@ def save(
     """Writes the file whole or not at all: a full disk or a kill leaves an older file of that name as it was."""
     tensors = {f"net.{name}": np.ascontiguousarray(array) for name, array in net.state().items()}
     tensors |= {f"extra.{name}": np.ascontiguousarray(array) for name, array in (extra or {}).items()}
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "input_shape": list(net.input_shape),
         "layers": [{"name": n, "kind": type(layer).__name__, "options": layer.options} for n, layer in net.layers.items()],
@@ -82,12 +82,12 @@ def from_header(path: Path, header: dict[str, Any], tensors: dict[str, np.ndarra
         raise WeightsError(
             f"{path}: format {header['format']!r}, this version reads {FORMAT!r}; use the minizf it was written with"
         )
-    layers = []
+    layers: list[tuple[str, Layer]] = []
     for entry in header["layers"]:
         kind, name = entry["kind"], entry["name"]
         if kind not in KINDS:
             raise WeightsError(f"{path}: layer {name!r} is of the unknown kind {kind!r}; known: {', '.join(KINDS)}")
-        arrays = {key: tensors.get(f"net.{name}.{key}") for key in KINDS[kind].array_names}
+        arrays: dict[str, Any] = {key: tensors.get(f"net.{name}.{key}") for key in KINDS[kind].array_names}
         if "weight" in arrays and arrays["weight"] is None:
             raise WeightsError(f"{path}: {name}.weight is missing; the file is incomplete")
         layers.append((name, KINDS[kind](**arrays, **entry["options"])))

@@ -52,9 +52,8 @@ class Winners:
         at = np.concatenate([self.at, at], axis=1)
         rank = np.where(image < 0, -np.inf, value)
         best = np.argsort(-rank, axis=1, kind="stable")[:, :k]
-        return Winners(
-            *(np.take_along_axis(a, best, axis=1) for a in (value, image)), np.take_along_axis(at, best[:, :, None], 1)
-        )
+        value, image = (np.take_along_axis(a, best, axis=1) for a in (value, image))
+        return Winners(value, image, np.take_along_axis(at, best[:, :, None], 1))
 
 
 @dataclass

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import kernels
-from minizf.layers.layer import Layer, Reach, pair
+from minizf.layers.layer import Layer, Reach, each, pair
 from minizf.layers.rules import DECONVNET, Rules
 
 
@@ -39,7 +39,7 @@ class Conv2d(Layer):
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ValueError(f"Conv2d: bias has shape {bias.shape}, expected ({weight.shape[0]},), one value a filter")
         self.weight, self.bias, self.stride, self.pad = weight, bias, stride, pad
-        self.reach = Reach(weight.shape[2:], pair(stride), pair(pad))
+        self.reach = Reach(pair(weight.shape[2:]), pair(stride), pair(pad))
 
     def output_shape(self, shape):
         if len(shape) != 3:
@@ -74,7 +74,7 @@ class Conv2d(Layer):
 
 def spatial_size(layer: str, size: tuple[int, int], reach: Reach) -> tuple[int, int]:
     """(P, Q) of a sliding window's output; ValueError with the formula when no window fits."""
-    out = tuple((n + 2 * p - r) // s + 1 for n, r, s, p in zip(size, *reach, strict=True))
+    out = each(lambda n, r, s, p: (n + 2 * p - r) // s + 1, size, *reach)
     if min(out) < 1 or any(n + 2 * p < r for n, r, p in zip(size, reach.size, reach.pad, strict=True)):
         raise ValueError(
             f"{layer}: a {reach.size[0]}x{reach.size[1]} window, stride {reach.stride}, padding {reach.pad}, does not fit "
@@ -86,4 +86,4 @@ def spatial_size(layer: str, size: tuple[int, int], reach: Reach) -> tuple[int, 
 
 def covered(size: tuple[int, int], reach: Reach) -> tuple[int, int]:
     """(h, w) of the input under a block of `size` neighbouring outputs."""
-    return tuple((n - 1) * s + r for n, r, s in zip(size, reach.size, reach.stride, strict=True))
+    return each(lambda n, r, s: (n - 1) * s + r, size, reach.size, reach.stride)

@@ -8,6 +8,7 @@ A layer holds parameters only. What the way back needs (switches, masks, sizes) 
 passes never disturb each other.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -107,6 +108,12 @@ class Layer:
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
     """An int for both directions, or (rows, columns)."""
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def each(rule: Callable[..., int], *pairs: tuple[int, int]) -> tuple[int, int]:
+    """`rule` applied to the pairs' values for rows, and to those for columns."""
+    rows, columns = zip(*pairs, strict=True)
+    return rule(*rows), rule(*columns)
 
 
 def cut(maps: np.ndarray, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
