@@ -105,7 +105,7 @@ class Layer:
         return f"{type(self).__name__}({', '.join(shapes + [f'{k}={v}' for k, v in self.options.items()])})"
 
 
-def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
     """An int for both directions, or (rows, columns)."""
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
