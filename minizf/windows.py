@@ -90,8 +90,8 @@ def project_chunk(net, source, layer, images, maps, at, seed, rules) -> tuple[np
     plan = list(passages(net, layer, at, rules))
     unit = Frame(at, (1, 1) if len(net.shapes[layer]) == 3 else ())
     if tape is None:
-        notes, column = climb(plan, source, images, top, unit)
-        values = column[np.arange(len(maps)), maps].reshape(-1) if by_value else seed
+        notes, activations, frame = climb(plan, source, images, top)
+        values = reframe(activations, frame, unit)[np.arange(len(maps)), maps].reshape(-1) if by_value else seed
     else:
         notes = cut_tape(tape, plan, images, rules)
         values = activations_at(tape.outputs[layer], images, maps, at) if by_value else seed
@@ -130,22 +130,21 @@ def cut_tape(tape: Tape, plan: list[Passage], images: np.ndarray, rules: Rules) 
     }
 
 
-def climb(plan: list[Passage], source: np.ndarray, images: np.ndarray, top: str | None, unit: Frame):
-    """The forward pass on windows of the images, up to layer `top` -> (notes by layer, activations (B, K, 1, 1) at the units).
-
-    The activations are of use only if `top` is the units' own layer.
-    """
+def climb(plan: list[Passage], source: np.ndarray, images: np.ndarray, top: str | None):
+    """The forward pass on windows of the images, up to layer `top` -> (notes by layer, activations of `top`, their frame)."""
     notes: dict[str, Any] = {}
+    if top is None:
+        return notes, None, None
     frame = plan[-1].below
     x = cut(source, images, *frame)
-    for step in reversed(plan if top else []):
+    for step in reversed(plan):
         # outside its map a layer reads its padding value; a whole map pads itself, and parts of it that no unit sees are left 0
         x = reframe(x, frame, step.seen, 0.0 if step.whole else step.layer.padding_value)
         x, notes[step.name] = step.layer.forward(x)
         frame = step.above
         if step.name == top:
             break
-    return notes, reframe(x, frame, unit)
+    return notes, x, frame
 
 
 def needed_pass(net: Net, layer: str, at, seed, rules: Rules) -> str | None:

@@ -241,7 +241,7 @@ def load_state(path: str | Path, about: dict[str, object], fresh: dict[str, Winn
     if not path.exists():
         return 0, fresh
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         kept = json.loads(str(arrays["about"]))
         winners = {n: Winners(*(arrays[f"{n}.{part}"] for part in ("value", "image", "at"))) for n in kept["layers"]}
