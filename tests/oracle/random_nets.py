@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minizf.layers import KINDS, LRN, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from minizf.layers import KINDS, LRN, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from minizf.net import Net, ShapeError
 
 
@@ -39,6 +39,25 @@ def try_net(rng: np.random.Generator, stride: int, pool: str, normalised: bool) 
         ("fc2", draw_linear(rng, 5, 7)),
     ]
     return Net(layers, shape)
+
+
+def small_zfnet(rng: np.random.Generator) -> Net:
+    """zfnet64's layers, few maps each, for images of 3 x 29 x 23; the normalisation is strong enough to matter."""
+
+    def block(number, filters, channels, window, stride):
+        return [
+            (f"conv{number}", draw_conv(rng, filters, channels, (window, window), stride, window // 2)),
+            (f"relu{number}", ReLU()),
+        ]
+
+    layers = [
+        *block(1, 6, 3, 7, 2), ("pool1", MaxPool2d(3, 2, 1)), ("norm1", LRN(5, 0.3, 0.75, 2.0)),
+        *block(2, 8, 6, 5, 1), ("pool2", MaxPool2d(3, 2, 1)), ("norm2", LRN(5, 0.3, 0.75, 2.0)),
+        *block(3, 7, 8, 3, 1), *block(4, 7, 7, 3, 1), *block(5, 6, 7, 3, 1), ("pool5", MaxPool2d(3, 2, 1)),
+        ("flatten", Flatten()), ("fc6", draw_linear(rng, 9, 24)), ("relu6", ReLU()), ("drop6", Dropout(0.5)),
+        ("fc7", draw_linear(rng, 10, 9)), ("relu7", ReLU()), ("drop7", Dropout(0.5)), ("fc8", draw_linear(rng, 4, 10)),
+    ]  # fmt: skip
+    return Net(layers, (3, 29, 23))
 
 
 def draw_conv(rng, filters, channels, window, stride, pad) -> Conv2d:

@@ -99,3 +99,14 @@ def captum_projection(net: Net, x: np.ndarray, layer: str, map: int, at, seed: s
         warnings.filterwarnings("ignore", message="Setting backward hooks")
         found = method.attribute(image, unit if seed == "one" else value_seeded)
     return found.detach().numpy()[0]
+
+
+def passes(net: Net, x: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """One forward and one backward pass: "logits", "loss", "dx", and "grad." before the name of every parameter; float64."""
+    model = torch_net(net, "jacobian")
+    images = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    logits = model(images)
+    loss = functional.cross_entropy(logits, torch.tensor(labels))
+    loss.backward()
+    found = {"logits": logits, "loss": loss, "dx": images.grad} | {f"grad.{n}": p.grad for n, p in model.named_parameters()}
+    return {key: value.detach().numpy() for key, value in found.items()}
