@@ -109,7 +109,7 @@ def add_train(sub):
     recipe = sub.add_argument_group("recipe (defaults follow the paper, scaled to this size)")
     recipe.add_argument("--epochs", type=int, metavar="N", help="times over the training set (default: 24)")
     recipe.add_argument("--batch", type=int, metavar="N", help="images a step (default: 64)")
-    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="at the start (default: 0.01)")
+    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="at the start (default: 0.02)")
     recipe.add_argument("--momentum", type=float, metavar="M", help="(default: 0.9)")
     recipe.add_argument("--weight-decay", type=float, metavar="D", help="(default: 0.0005)")
     recipe.add_argument("--schedule", choices=("cosine", "plateau", "constant"), help="how the rate falls (default: cosine)")

@@ -20,7 +20,7 @@ from minizf.weights import Checkpoint
 log = logging.getLogger("minizf")
 
 DEMO_DATA = "scenes"
-DEMO_RECIPE = Recipe(epochs=6)
+DEMO_RECIPE = Recipe(epochs=8)
 
 
 def demo(options: Namespace) -> None:
@@ -201,12 +201,10 @@ def write_pages(
         plates_folder.mkdir(parents=True, exist_ok=True)
         save(draw_filters(net), plates_folder / "filters.png")
 
-    def plates():
-        for layer in layers:
-            plate = top9.plates(net, preprocess, dataset, layer, winners[layer], rules, progress=show)
-            if plates_folder:
-                save(draw_plate(plate, f"{dataset.name} {dataset.split}"), plates_folder / f"{layer}.png")
-            yield plate
+    plates = top9.plates_of(net, preprocess, dataset, winners, rules, progress=show)
+    if plates_folder:
+        for layer, plate in plates.items():
+            save(draw_plate(plate, f"{dataset.name} {dataset.split}"), plates_folder / f"{layer}.png")
 
     rows = run.rows() if run else []
     size = write_atlas(

@@ -3,8 +3,10 @@
     images uint8 (N, C, H, W)  --random_crop_flip-->  uint8 (N, C, H, W)  --Preprocess-->  float32 (x - mean) / scale
     images uint8 (N, C, H, W)  --ten_crop-->  (N, 10, C, h, w)
 
-The paper subtracts the mean image of the training set. We also divide by one number, the spread of all its pixels: nets
-start from scratch more easily on values near 1, and being one number it keeps the colours' balance.
+The paper subtracts the mean image of the training set. We also divide by one number, so that sets of any contrast come with
+the same spread, SPREAD; being one number it keeps the colours' balance. The spread is larger than 1 on purpose, as that of the
+paper's inputs in [-128, 128] is: the first layer's gradient grows with its input, so its filters soon outgrow the noise they
+began with.
 """
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from minizf.data.dataset import Dataset
 from minizf.data.progress import bar
 
+SPREAD = 4.0  # root mean square of what a net reads
 FIT_BYTES = 1 << 25  # float64 held at a time while the mean is taken
 
 
@@ -32,7 +35,7 @@ class Preprocess:
 
     @classmethod
     def fit(cls, dataset: Dataset, progress: bool = True) -> "Preprocess":
-        """Mean image and pixel spread (root mean squared distance from the mean image) of a set, in one pass.
+        """Mean image of a set, and the scale that gives its pixels the spread SPREAD around it, in one pass.
 
         Sums of whole numbers in float64 are exact, so the result does not depend on the batches. A set of equal images, whose
         spread is 0, gets scale 1. Memory: FIT_BYTES and one batch.
@@ -48,7 +51,7 @@ class Preprocess:
         mean = sums / len(dataset)
         variance = squares / (len(dataset) * values) - float(np.mean(mean * mean))
         scale = float(np.sqrt(max(variance, 0.0)))
-        return cls(mean.reshape(dataset.image_shape), scale if scale > 1e-6 else 1.0)
+        return cls(mean.reshape(dataset.image_shape), scale / SPREAD if scale > 1e-6 else 1.0)
 
     def __call__(self, images: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """uint8 or float images (N, C, H, W), values 0..255 -> float32 (N, C, H, W), into `out` if given.
