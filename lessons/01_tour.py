@@ -35,7 +35,7 @@ from minizf.view.samples import draw_samples
 from minizf.view.show import show
 
 FULL = os.environ.get("MINIZF_FULL") == "1"
-size, images, epochs, rate = (64, 8000, 8, 0.01) if FULL else (48, 1600, 4, 0.04)
+size, images, epochs, rate = (64, 8000, 8, 0.02) if FULL else (48, 1600, 4, 0.01)
 
 # %% [markdown]
 # ## Images
@@ -62,7 +62,8 @@ def small_net(seed=0):
     """Three layers of filters, for images of 48 x 48 pixels."""
     rng = np.random.default_rng(seed)
     layers = [
-        ("conv1", zoo.conv(rng, filters=16, channels=3, window=5, stride=2, pad=2)),
+        # random filters are noise; where the first start small, what one sees in the end was learned
+        ("conv1", zoo.conv(rng, filters=16, channels=3, window=5, stride=2, pad=2, gain=zoo.FIRST_GAIN)),
         ("relu1", ReLU()),
         ("pool1", MaxPool2d(3, 2, pad=1)),
         ("conv2", zoo.conv(rng, filters=32, channels=16, window=3, stride=1, pad=1)),
@@ -74,11 +75,7 @@ def small_net(seed=0):
         ("flatten", Flatten()),
         ("fc4", zoo.linear(rng, outputs=10, inputs=48 * 3 * 3, gain=1.0)),
     ]
-    net = Net(layers, input_shape=(3, 48, 48))
-    for name, factor in (("conv1", 0.1), ("conv2", 0.5), ("conv3", 0.5)):
-        # random filters are noise; where they start small, what one sees in the end was learned
-        net.layers[name].weight *= np.float32(factor)
-    return net
+    return Net(layers, input_shape=(3, 48, 48))
 
 
 net = zoo.zfnet64(classes=10) if FULL else small_net()

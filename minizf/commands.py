@@ -208,7 +208,7 @@ def write_pages(
 
     rows = run.rows() if run else []
     size = write_atlas(
-        out, net, plates(), dataset, rules=rules, facts=facts_of(run, checkpoint, dataset), log=rows, progress=show
+        out, net, plates.values(), dataset, rules=rules, facts=facts_of(run, checkpoint, dataset), log=rows, progress=show
     )
     print(f"{out.resolve()}  ({size / 1e6:.1f} MB; open it in a browser, it needs no network)")
     if plates_folder:
