@@ -7,7 +7,7 @@ so a run that was killed anywhere goes on from its last file and ends with the v
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from minizf.data import Dataset, Preprocess, random_crop_flip, ten_crop
 from minizf.layers import Conv2d, softmax, softmax_cross_entropy
-from minizf.net import Net, Tape
+from minizf.net import Net
 from minizf.run import Run
 
 SCHEDULES = ("cosine", "plateau", "constant")
@@ -111,10 +111,12 @@ def fit(
                 bar.set_postfix(loss=f"{at.loss_sum / seen:.3f}", right=f"{at.right / seen:.1%}", refresh=False)
                 bar.update(len(batch))
                 if asked_to_stop() or time.monotonic() - saved > autosave_s:
+                    require_finite_weights(net, batch, at, recipe)
                     run.save_last(net, preprocess, velocity, asdict(at))
                     saved = time.monotonic()
                 if asked_to_stop():
                     raise TrainingStopped(f"stopped in epoch {at.epoch + 1} after {seen:,} of its {len(train_set):,} images")
+            require_finite_weights(net, batch, at, recipe)
             end_epoch(net, preprocess, train_set, val_set, recipe, at)
             run.save_last(net, preprocess, velocity, asdict(at))
             run.write_log(at.rows)
@@ -134,7 +136,7 @@ def train_step(net, velocity, preprocess, train_set, batch, recipe, at: Progress
     logits, tape = net.forward(preprocess(images), rng)
     loss, dlogits = softmax_cross_entropy(logits, labels)
     if not math.isfinite(loss):
-        raise TrainingDiverged(explain_divergence(net, tape, batch, at, recipe))
+        raise TrainingDiverged(explain_divergence(net, tape.outputs, batch, at.epoch + 1, at.step + 1, recipe))
     _, grads = net.backward(dlogits, tape, to_input=False)
     sgd_update(net, velocity, grads, recipe.learning_rate * rate_factor(recipe, at, steps), recipe)
     renormalise_filters(net, recipe.filter_rms)
@@ -178,6 +180,10 @@ def end_epoch(net, preprocess, train_set, val_set, recipe, at: Progress) -> None
     steps = math.ceil(len(train_set) / recipe.batch)
     rate = recipe.learning_rate * rate_factor(recipe, Progress(epoch=at.epoch, rate_factor=at.rate_factor), steps)
     scores = evaluate(net, preprocess, val_set)
+    if not math.isfinite(scores.loss):
+        raise TrainingDiverged(
+            f"the validation loss is no longer a number after epoch {at.epoch + 1}, though all weights are. {remedy(recipe)}"
+        )
     before = sum(row["seconds"] for row in at.rows)
     at.rows.append(
         {
@@ -232,7 +238,7 @@ def evaluate(
         p = softmax(logits).reshape(len(index), views, -1).mean(axis=1)  # (n, classes)
         labels = dataset.labels[index]
         truth = p[np.arange(len(index)), labels]
-        rank = (p > truth[:, None]).sum(axis=1)
+        rank = np.where(np.isnan(truth), np.inf, (p > truth[:, None]).sum(axis=1))  # NaN is never right
         loss += float(-np.log(np.maximum(truth, np.finfo(np.float32).tiny)).sum())
         top1 += int((rank < 1).sum())
         top5 += int((rank < 5).sum())
@@ -240,19 +246,34 @@ def evaluate(
     return Scores(loss / n, top1 / n, top5 / n)
 
 
-def explain_divergence(net: Net, tape: Tape, batch: np.ndarray, at: Progress, recipe: Recipe) -> str:
-    """Where the numbers went wrong, and what to try."""
+def require_finite_weights(net: Net, batch: np.ndarray, at: Progress, recipe: Recipe) -> None:
+    """TrainingDiverged when the last step left weights that are no numbers: they must neither be saved nor judged."""
+    if not all(np.isfinite(array).all() for array in net.state().values()):
+        raise TrainingDiverged(explain_divergence(net, {}, batch, at.epoch + 1, at.step, recipe))
+
+
+def explain_divergence(
+    net: Net, outputs: Mapping[str, np.ndarray], batch: np.ndarray, epoch: int, step: int, recipe: Recipe
+) -> str:
+    """Where the numbers went wrong, and what to try. outputs: those of the layers, as far as there are any."""
     culprit = "the loss itself"
     for name, layer in net.layers.items():
-        if not np.isfinite(tape.outputs[name]).all():
-            bad = [key for key, array in layer.arrays.items() if array is not None and not np.isfinite(array).all()]
-            culprit = f"layer {name}" + (f" (its {' and '.join(bad)} no longer finite either)" if bad else "")
+        bad = [key for key, array in layer.arrays.items() if array is not None and not np.isfinite(array).all()]
+        if bad or not np.isfinite(outputs.get(name, 0.0)).all():
+            culprit = f"layer {name}" + (f" (its {' and '.join(bad)})" if bad else " (its output)")
             break
     images = ", ".join(map(str, batch[:5]))
     return (
-        f"the loss is no longer a number in epoch {at.epoch + 1}, step {at.step + 1} (images {images} ...); first output "
-        f"not finite: {culprit}. Try a learning rate below {recipe.learning_rate:g} (a tenth of it), keep filter "
-        "renormalisation on, and look at the images named; the last saved state of the run is intact"
+        f"the loss is no longer a number in epoch {epoch}, step {step} (images {images} ...); first not finite: {culprit}. "
+        f"Look at the images named. {remedy(recipe)}"
+    )
+
+
+def remedy(recipe: Recipe) -> str:
+    """What to try when numbers overflow."""
+    return (
+        f"Try a learning rate below {recipe.learning_rate:g} (a tenth of it) and keep filter renormalisation on; the last "
+        "saved state of the run is intact"
     )
 
 

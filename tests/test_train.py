@@ -183,6 +183,36 @@ def test_a_diverging_loss_names_layer_batch_and_remedy(tmp_path):
         fit(run, net, *rest, RECIPE, show_progress=False)
 
 
+@pytest.mark.parametrize(("step", "autosave_s"), [(6, 60.0), (2, 0.0)], ids=["last step of all", "autosave in mid-epoch"])
+def test_weights_that_are_no_numbers_are_neither_judged_nor_saved(tmp_path, monkeypatch, step, autosave_s):
+    run, net, *rest = parts(tmp_path)
+    fit(run, net, *rest, dataclasses.replace(RECIPE, epochs=1), show_progress=False)
+    update = train.sgd_update
+
+    def overflowing(net, velocity, grads, rate, recipe):
+        update(net, velocity, grads, rate, recipe)
+        overflowing.steps += 1
+        if overflowing.steps == step:
+            net.layers["conv2"].bias[3] = np.inf
+
+    overflowing.steps = 0
+    monkeypatch.setattr(train, "sgd_update", overflowing)
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    with pytest.raises(TrainingDiverged, match=rf"epoch 2, step {step} .*layer conv2 \(its bias\).*saved state .* intact"):
+        fit(run, net, *rest, recipe, show_progress=False, autosave_s=autosave_s)
+    assert all(np.isfinite(array).all() for array in trained_state(run).values())
+    assert len(run.rows()) == 1
+    assert sorted(run.checkpoints()) == [1]
+
+
+def test_a_net_that_answers_nan_is_never_right():
+    val_set = stripes(10, 3, "val")
+    net = zoo.zfnet64(3, size=16)
+    net.layers["fc8"].bias[:] = np.nan
+    scores = evaluate(net, Preprocess.fit(val_set, progress=False), val_set)
+    assert (scores.top1, scores.top5, np.isnan(scores.loss)) == (0, 0, True)
+
+
 def test_plateau_anneals_only_when_validation_stalls():
     recipe = dataclasses.replace(RECIPE, schedule="plateau", patience=2, anneal=0.5)
     at = Progress(best=0.5)
