@@ -196,7 +196,14 @@ def write_pages(
     named = getattr(options, "layers", None)
     layers = [net.check_layer(name) for name in named.split(",")] if named else net.feature_layers
     rules = rules_of(options)
-    winners = top9.scan(net, preprocess, dataset, layers, state=out.with_suffix(".scan.npz"), progress=show)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    state = out.with_suffix(".scan.npz")
+    try:
+        winners = top9.scan(net, preprocess, dataset, layers, state=state, progress=show)
+    except top9.StateError as other:  # left by an earlier page: after more training, of another epoch, set or choice of layers
+        log.info("%s; scanning anew", str(other).partition(";")[0])
+        state.unlink()
+        winners = top9.scan(net, preprocess, dataset, layers, state=state, progress=show)
     if plates_folder:
         plates_folder.mkdir(parents=True, exist_ok=True)
         save(draw_filters(net), plates_folder / "filters.png")

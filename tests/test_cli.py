@@ -68,6 +68,20 @@ def test_the_atlas_is_one_page_that_needs_no_network(run, tmp_path, capsys):
     assert str(page.resolve()) in capsys.readouterr().out
 
 
+def test_a_second_atlas_of_other_layers_or_weights_is_not_held_up_by_the_first(run, tmp_path, caplog):
+    page = tmp_path / "new" / "page.html"
+    command = ["atlas", str(run), "--out", str(page)]
+    assert cli.main([*command, "--layers", "relu1", "-q"]) == 0
+    assert cli.main([*command, "--layers", "relu2"]) == 0
+    assert "belongs to a scan with another layers; scanning anew" in caplog.text
+    first = page.read_text()
+    assert cli.main([*command, "--layers", "relu2", "--epoch", "1", "-q"]) == 0
+    assert "relu2" in page.read_text() != first
+    page.with_suffix(".scan.npz").write_bytes(b"PK")
+    assert cli.main([*command, "--layers", "relu2", "-q"]) == 0
+    assert page.read_text() == first
+
+
 def test_look_at_an_image_of_the_set_and_at_a_photo(run, tmp_path, capsys):
     picture, way = tmp_path / "look.png", tmp_path / "trace.png"
     assert cli.main(["look", str(run), "7", "--layer", "relu2", "--out", str(picture), "--trace", str(way), "-q"]) == 0
