@@ -231,6 +231,7 @@ def facts_of(run: Run | None, checkpoint: Checkpoint, dataset: Dataset) -> dict[
         facts["recipe"] = (
             f"SGD, momentum {recipe.momentum:g}, rate {recipe.learning_rate:g} ({recipe.schedule}), batch {recipe.batch}"
         )
+        rows = rows[: checkpoint.metadata.get("epoch", len(rows))]  # what came after the weights shown is not theirs
         if rows:
             facts["validation accuracy"] = f"{rows[-1]['val_accuracy']:.1%} after {len(rows)} epochs"
             facts["training time"] = f"{sum(row['seconds'] for row in rows):.0f} s"
