@@ -5,6 +5,7 @@ Exit codes for scripts: 0 done, 1 could not be done (the reason is on the last l
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,11 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from minizf import commands
 
-        return commands.ACTS[options.verb](options) or 0
+        code = commands.ACTS[options.verb](options) or 0
+        sys.stdout.flush()  # a reader that left (`| head`) shows here, not while Python ends
+        return code
     except KeyboardInterrupt as stop:
         print(f"minizf {options.verb}: {stop or 'stopped'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # what else is in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, ArithmeticError, IndexError, RuntimeError, MemoryError) as error:
         if options.verbose:

@@ -142,6 +142,15 @@ def test_wrong_usage_ends_with_code_2():
     assert stop.value.code == 2
 
 
+def test_a_reader_that_leaves_early_is_no_disaster():
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "minizf.cli", "doctor"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 def test_ctrl_c_saves_and_ends_with_code_130(tmp_path):
     out = tmp_path / "stopped"
     arguments = ["train", *SMALL[:-2], "--out", str(out), "-q"]
