@@ -126,6 +126,10 @@ def filters(*shape):
             "layer 'conv1' does not fit what comes into it, (3, 8, 7): Conv2d: 3 maps",
         ),
         ([("pool1", MaxPool2d(9, 2))], "layer 'pool1' does not fit what comes into it, (3, 8, 7): MaxPool2d: a 9x9 window"),
+        ([("pool1", MaxPool2d(2, 0))], "layer 'pool1' does not fit what comes into it, (3, 8, 7): MaxPool2d: stride (0, 0)"),
+        ([("pool1", MaxPool2d(2, 2, 2))], "MaxPool2d: padding 2x2 is not smaller than the window 2x2"),
+        ([("pool1", MaxPool2d(17, 1, 8))], "MaxPool2d: window 17x17 has 289 places"),
+        ([("conv1", Conv2d(filters(4, 3, 3, 3), None, 1, -1))], "Conv2d: stride (1, 1), padding (-1, -1)"),
         ([("fc1", Linear(filters(4, 168), filters(4)))], "Flatten first"),
         (
             [("flat", Flatten()), ("fc1", Linear(filters(4, 160), filters(4)))],

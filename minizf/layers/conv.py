@@ -74,6 +74,10 @@ class Conv2d(Layer):
 
 def spatial_size(layer: str, size: tuple[int, int], reach: Reach) -> tuple[int, int]:
     """(P, Q) of a sliding window's output; ValueError with the formula when no window fits."""
+    if min(reach.stride) < 1 or min(reach.pad) < 0:
+        raise ValueError(
+            f"{layer}: stride {reach.stride}, padding {reach.pad}; expected a stride from 1 and a padding from 0 up"
+        )
     out = each(lambda n, r, s, p: (n + 2 * p - r) // s + 1, size, *reach)
     if min(out) < 1 or any(n + 2 * p < r for n, r, p in zip(size, reach.size, reach.pad, strict=True)):
         raise ValueError(

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import kernels
+from kernels.checks import places
+from kernels.sizes import check_pool_pad
 from minizf.layers.conv import covered, spatial_size
 from minizf.layers.layer import Layer, Reach, cut, pair
 from minizf.layers.rules import DECONVNET, Rules
@@ -41,7 +43,10 @@ class MaxPool2d(Layer):
     def output_shape(self, shape):
         if len(shape) != 3:
             raise ValueError(f"MaxPool2d expects maps (C, H, W), got {shape}; a Flatten too early?")
-        return (shape[0], *spatial_size("MaxPool2d", shape[1:], self.reach))
+        size = spatial_size("MaxPool2d", shape[1:], self.reach)
+        check_pool_pad("MaxPool2d", self.reach.size, self.reach.pad)
+        places("MaxPool2d", self.reach.size)
+        return (shape[0], *size)
 
     def forward(self, x, rng=None):
         y, switches = kernels.maxpool2d(x, *self.reach)
