@@ -40,12 +40,15 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"recipe: {name} is {getattr(self, name)}, expected at least 1")
+        least = {"epochs": 1, "batch": 1, "patience": 1, "weight_decay": 0, "filter_rms": 0, "jitter": 0, "seed": 0}
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ValueError(f"recipe: {name} is {getattr(self, name)}, expected at least {bound}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"recipe: momentum is {self.momentum}, expected at least 0 and below 1")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"recipe: schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"recipe: learning rate {self.learning_rate}, expected a positive number")
 
 

@@ -282,7 +282,19 @@ def test_run_folders_refuse_what_would_lose_something(tmp_path):
         Run.open(run.path)
 
 
-@pytest.mark.parametrize(("field", "value"), [("epochs", 0), ("batch", 0), ("schedule", "hope"), ("learning_rate", -1.0)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch", 0),
+        ("schedule", "hope"),
+        ("learning_rate", -1.0),
+        ("learning_rate", np.inf),
+        ("momentum", 5),
+        ("patience", 0),
+        ("jitter", -1),
+    ],
+)
 def test_recipes_that_make_no_sense(field, value):
     with pytest.raises(ValueError, match="recipe"):
         dataclasses.replace(RECIPE, **{field: value})
