@@ -96,19 +96,16 @@ def add_train(sub):
     minizf train alexnet64 --data folder:my-photos --out runs/mine --schedule plateau
     minizf train --resume runs/tiny
     """
-    sub.add_argument("net", nargs="?", default="zfnet64", metavar="NET", help="zfnet64 (default) or alexnet64")
-    sub.add_argument(
-        "--data", default="scenes", metavar="SPEC", help="image set (default: scenes); `minizf data -h` lists the forms"
-    )
+    sub.add_argument("net", nargs="?", metavar="NET", help="zfnet64 (default) or alexnet64")
+    sub.add_argument("--data", metavar="SPEC", help="image set (default: scenes); `minizf data -h` lists the forms")
     where = sub.add_mutually_exclusive_group()
     where.add_argument("--out", metavar="RUN", help="new run folder (default: runs/NET-DATA)")
     where.add_argument("--resume", metavar="RUN", help="go on with this run, with the options it was begun with")
-    sub.add_argument("--size", type=int, default=64, metavar="PIXELS", help="side of the net's input (default: %(default)s)")
+    sub.add_argument("--size", type=count, metavar="PIXELS", help="side of the net's input (default: 64)")
     sub.add_argument(
         "--checkpoints",
-        default="1,2,5,10,20,30,40,64",
         metavar="EPOCHS",
-        help="keep weights after these (default: %(default)s)",
+        help="keep weights after these (default: 1,2,5,10,20,30,40,64)",
     )
     recipe = sub.add_argument_group("recipe (defaults follow the paper, scaled to this size)")
     recipe.add_argument("--epochs", type=int, metavar="N", help="times over the training set (default: 24)")
@@ -163,7 +160,7 @@ def add_look(sub):
     sub.add_argument("--epoch", type=int, metavar="N", help="weights after this epoch (default: the last)")
     sub.add_argument("--layer", metavar="NAME", help="whose maps to show (default: the last convolution's rectifier)")
     sub.add_argument("--map", type=int, metavar="K", help="show this map instead of the strongest")
-    sub.add_argument("--maps", type=int, default=6, metavar="N", help="how many maps (default: %(default)s)")
+    sub.add_argument("--maps", type=count, default=6, metavar="N", help="how many maps (default: %(default)s)")
     sub.add_argument("--out", default="look.png", metavar="FILE", help="the picture (default: %(default)s)")
     sub.add_argument("--enlarge", action="store_true", help="accept an image smaller than the net's input")
     sub.add_argument("--trace", metavar="FILE", help="also draw the strongest map's way down step by step")
@@ -195,11 +192,18 @@ def add_data(sub):
     """
     sub.add_argument("data", metavar="SPEC", help="image set, see below")
     sub.add_argument("--split", choices=("train", "val"), default="train", help="which part (default: %(default)s)")
-    sub.add_argument("--size", type=int, metavar="PIXELS", help="side of the images (default: the set's own)")
-    sub.add_argument("--per-class", type=int, default=8, metavar="N", help="samples a class (default: %(default)s)")
+    sub.add_argument("--size", type=count, metavar="PIXELS", help="side of the images (default: the set's own)")
+    sub.add_argument("--per-class", type=count, default=8, metavar="N", help="samples a class (default: %(default)s)")
     sub.add_argument("--seed", type=int, default=0, metavar="N", help="which samples (default: %(default)s)")
     sub.add_argument("--truth", action="store_true", help="scenes: draw object outlines and part boxes too")
     sub.add_argument("--out", default="samples.png", metavar="FILE", help="the picture (default: %(default)s)")
+
+
+def count(text: str) -> int:
+    """A whole number from 1 up, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def add_rules(sub):

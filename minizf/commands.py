@@ -19,6 +19,7 @@ from minizf.weights import Checkpoint
 
 log = logging.getLogger("minizf")
 
+CHECKPOINTS = "1,2,5,10,20,30,40,64"
 DEMO_DATA = "scenes"
 DEMO_RECIPE = Recipe(epochs=8)
 
@@ -28,11 +29,12 @@ def demo(options: Namespace) -> None:
     choose_backend(options)
     out = Path(options.out)
     if (out / "run.json").is_file():
-        run = Run.open(out)
+        run, sets = reopen_run(out, options)
         log.info("%s was begun before and goes on from there; remove that folder to begin anew", out)
     else:
-        run = begin_run(out, "zfnet64", DEMO_DATA, 64, DEMO_RECIPE, list(range(1, DEMO_RECIPE.epochs + 1)))
-    checkpoint, val_set = finish_run(run, options)
+        kept = list(range(1, DEMO_RECIPE.epochs + 1))
+        run, sets = begin_run(out, "zfnet64", DEMO_DATA, 64, DEMO_RECIPE, kept, options)
+    checkpoint, val_set = finish_run(run, *sets, options)
     write_pages(run, checkpoint, val_set, run.path / "atlas.html", run.path / "plates", options)
 
 
@@ -40,14 +42,16 @@ def train(options: Namespace) -> None:
     """Begins a run, or goes on with one, and trains it to its last epoch."""
     choose_backend(options)
     if options.resume:
-        run = Run.open(options.resume)
+        refuse_new_options(options)
+        run, sets = reopen_run(Path(options.resume), options)
     else:
         fields = [field.name for field in dataclasses.fields(Recipe)]
         recipe = Recipe(**{name: getattr(options, name) for name in fields if getattr(options, name, None) is not None})
-        kept = [whole_number(text, "--checkpoints") for text in options.checkpoints.split(",") if text]
-        out = options.out or f"runs/{options.net}-{options.data.partition(':')[0]}"
-        run = begin_run(Path(out), options.net, options.data, options.size, recipe, kept)
-    checkpoint, val_set = finish_run(run, options)
+        kept = [whole_number(text, "--checkpoints") for text in (options.checkpoints or CHECKPOINTS).split(",") if text]
+        net, spec = options.net or "zfnet64", options.data or "scenes"
+        out = Path(options.out or f"runs/{net}-{spec.partition(':')[0]}")
+        run, sets = begin_run(out, net, spec, options.size or 64, recipe, kept, options)
+    checkpoint, val_set = finish_run(run, *sets, options)
     if options.ten_crops:
         scores = evaluate(checkpoint.net, checkpoint.preprocess, val_set, ten_crops=True, show_progress=not options.quiet)
         print(f"over ten crops: {scores}")
@@ -125,9 +129,16 @@ ACTS: dict[str, Callable[[Namespace], int | None]] = {
 }
 
 
-def begin_run(out: Path, net_name: str, spec: str, size: int, recipe: Recipe, checkpoints: list[int]) -> Run:
+Sets = tuple[Dataset, Dataset]  # to train on, and to validate on
+
+
+def begin_run(
+    out: Path, net_name: str, spec: str, size: int, recipe: Recipe, checkpoints: list[int], options: Namespace
+) -> tuple[Run, Sets]:
     """Makes the run folder, after everything that can be wrong has been looked at."""
-    train_set = data.load(spec, "train", size)
+    train_set, val_set = load_sets(spec, size, options)
+    if recipe.jitter >= size:
+        raise ValueError(f"--jitter {recipe.jitter}: images of {size} pixels can move by 0..{size - 1}")
     if not train_set.mirror and recipe.flip:
         log.info("%s: mirrored images would change their class, so none are (as with --no-flip)", train_set.name)
         recipe = dataclasses.replace(recipe, flip=False)
@@ -142,18 +153,51 @@ def begin_run(out: Path, net_name: str, spec: str, size: int, recipe: Recipe, ch
         "recipe": dataclasses.asdict(recipe),
         "checkpoints": checkpoints,
     }
-    return Run.create(out, config)
+    return Run.create(out, config), (train_set, val_set)
 
 
-def finish_run(run: Run, options: Namespace) -> tuple[Checkpoint, Dataset]:
+def reopen_run(path: Path, options: Namespace) -> tuple[Run, Sets]:
+    """A run begun earlier, with the images it was begun with."""
+    run = Run.open(path)
+    missing = [
+        name for name in ("net", "data", "size", "classes", "channels", "recipe", "checkpoints") if name not in run.config
+    ]
+    if missing:
+        raise RunError(f"{path / 'run.json'} lacks {', '.join(missing)}; only runs of `minizf train` and `demo` can go on here")
+    recipe_of(run)
+    spec, classes = run.config["data"], run.config["classes"]
+    train_set, val_set = load_sets(spec, run.config["size"], options)
+    if train_set.classes != classes:
+        raise RunError(f"{path} was begun with the classes {classes}, {spec} now has {train_set.classes}")
+    return run, (train_set, val_set)
+
+
+def load_sets(spec: str, size: int, options: Namespace) -> Sets:
+    """The images to train on and to validate on."""
+    show = not options.quiet
+    return data.load(spec, "train", size, progress=show), data.load(spec, "val", size, progress=show)
+
+
+def recipe_of(run: Run) -> Recipe:
+    """How a run is trained; RunError when its file says something else."""
+    try:
+        return Recipe(**run.config["recipe"])
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{run.path / 'run.json'} holds no recipe of this version ({error}); was it edited by hand?") from error
+
+
+def refuse_new_options(options: Namespace) -> None:
+    """A resumed run keeps its options, so that it ends as if it had never stopped; others would be ignored in silence."""
+    fixed = ["net", "data", "size", "checkpoints", *(field.name for field in dataclasses.fields(Recipe))]
+    given = [name for name in fixed if getattr(options, name, None) is not None]
+    if given:
+        what = given[0] if given[0] == "net" else "--no-flip" if given[0] == "flip" else f"--{given[0].replace('_', '-')}"
+        raise ValueError(f"{what} cannot change in a run that goes on: leave it out, or begin another run (--out)")
+
+
+def finish_run(run: Run, train_set: Dataset, val_set: Dataset, options: Namespace) -> tuple[Checkpoint, Dataset]:
     """Trains a run from wherever it stands to its last epoch; returns what it learned, and the validation set."""
-    config, recipe, show = run.config, Recipe(**run.config["recipe"]), not options.quiet
-    train_set = data.load(config["data"], "train", config["size"], progress=show)
-    val_set = data.load(config["data"], "val", config["size"], progress=show)
-    if train_set.classes != config["classes"]:
-        raise RunError(
-            f"{run.path} was begun with the classes {config['classes']}, {config['data']} now has {train_set.classes}"
-        )
+    config, recipe, show = run.config, recipe_of(run), not options.quiet
     log.info("%s\n%s", train_set, val_set)
     train_set = train_set.preload()
     net = zoo.build(config["net"], len(config["classes"]), config["channels"], config["size"], recipe.seed)
@@ -226,11 +270,13 @@ def facts_of(run: Run | None, checkpoint: Checkpoint, dataset: Dataset) -> dict[
     """What the atlas tells of the run."""
     facts = {"images searched": f"{len(dataset):,} ({dataset.name}, {dataset.split})"}
     if run:
-        rows, recipe = run.rows(), Recipe(**run.config["recipe"])
-        facts = {"network": run.config["net"], "trained on": run.config["data"], **facts}
-        facts["recipe"] = (
-            f"SGD, momentum {recipe.momentum:g}, rate {recipe.learning_rate:g} ({recipe.schedule}), batch {recipe.batch}"
-        )
+        rows, told = run.rows(), run.config
+        facts = {name: told[key] for name, key in (("network", "net"), ("trained on", "data")) if key in told} | facts
+        if "recipe" in told:
+            recipe = recipe_of(run)
+            facts["recipe"] = (
+                f"SGD, momentum {recipe.momentum:g}, rate {recipe.learning_rate:g} ({recipe.schedule}), batch {recipe.batch}"
+            )
         rows = rows[: checkpoint.metadata.get("epoch", len(rows))]  # what came after the weights shown is not theirs
         if rows:
             facts["validation accuracy"] = f"{rows[-1]['val_accuracy']:.1%} after {len(rows)} epochs"

@@ -83,9 +83,12 @@ class Run:
         return weights.load(kept[epoch])
 
     def rows(self) -> list[dict[str, Any]]:
-        """The log, one row an epoch."""
+        """The log, one row an epoch; RunError when it is damaged."""
         path = self.path / "log.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        try:
+            return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        except ValueError as error:
+            raise RunError(f"{path} is not valid JSON, line by line ({error}); was it edited by hand?") from error
 
     def write_log(self, rows: list[dict[str, Any]]) -> None:
         write_atomic(self.path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,14 @@ def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
     fails(capsys, ["train", *SMALL, "--size", "3", "--out", str(tmp_path / "a")], "size 3", "16 to 512")
     fails(capsys, ["train", *SMALL, "--backend", "cuda9", "--out", str(tmp_path / "a")], "cuda9", "numpy")
     fails(capsys, ["train", *SMALL, "--checkpoints", "1,x", "--out", str(tmp_path / "a")], "'x' is not a whole number")
+    fails(capsys, ["train", *SMALL, "--jitter", "16", "--out", str(tmp_path / "a")], "--jitter 16", "0..15")
+    fails(capsys, ["train", *SMALL, "--momentum", "1", "--out", str(tmp_path / "a")], "momentum is 1.0")
+    (tmp_path / "photos" / "train" / "cat").mkdir(parents=True)
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "photos" / "train" / "cat" / "1.png")
+    photos = f"folder:{tmp_path}/photos"
+    fails(capsys, ["train", "--data", photos, "--size", "16", "--out", str(tmp_path / "a")], "none of val", "add one")
+    fails(capsys, ["train", "--resume", str(run), "--epochs", "9"], "--epochs cannot change", "--out")
+    fails(capsys, ["train", "alexnet64", "--resume", str(run)], "net cannot change")
     fails(capsys, ["atlas", str(tmp_path)], "holds no run")
     fails(capsys, ["atlas", str(run), "--epoch", "9"], "no weights of epoch 9; kept: 1, 2")
     fails(capsys, ["atlas", str(run), "--layers", "relu9"], "no layer 'relu9'", "relu5")
@@ -136,10 +145,31 @@ def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
-def test_wrong_usage_ends_with_code_2():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--schedule", "hope"],
+        ["look", "run", "7", "--maps", "0"],
+        ["data", "scenes", "--per-class", "-1"],
+        ["look", "run"],
+    ],
+)
+def test_wrong_usage_ends_with_code_2(arguments):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["train", "--schedule", "hope"])
+        cli.main(arguments)
     assert stop.value.code == 2
+
+
+def test_run_files_edited_by_hand_are_named(run, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(config | {"recipe": {"hope": 1}}))
+    fails(capsys, ["train", "--resume", str(copy)], "copy/run.json", "hope", "edited by hand")
+    (copy / "run.json").write_text("{}")
+    fails(capsys, ["train", "--resume", str(copy)], "copy/run.json lacks net, data")
+    (copy / "log.jsonl").write_text("x")
+    fails(capsys, ["atlas", str(copy), "--layers", "relu1"], "copy/log.jsonl")
 
 
 def test_a_reader_that_leaves_early_is_no_disaster():
