@@ -15,7 +15,8 @@ import pytest
 
 import kernels
 from minizf import train, weights, zoo
-from minizf.data import ArrayDataset, Preprocess
+from minizf.data import ArrayDataset, Preprocess, ten_crop
+from minizf.layers import softmax
 from minizf.run import Run, RunError
 from minizf.train import Progress, Recipe, TrainingDiverged, TrainingStopped, evaluate, fit
 
@@ -259,8 +260,17 @@ def test_evaluate_counts_as_one_would_by_hand():
     assert scores.top1 == (logits.argmax(axis=1) == val_set.labels).mean()
     assert scores.top5 == 1.0
     assert scores.loss == pytest.approx(-np.log(p[np.arange(10), val_set.labels]).mean(), rel=1e-5)
-    crops = evaluate(net, preprocess, val_set, batch=30, ten_crops=True)
-    assert 0 < crops.loss != scores.loss
+
+
+@pytest.mark.parametrize(("mirror", "views"), [(True, 10), (False, 5)])
+def test_ten_crops_average_the_probabilities_of_each_image(mirror, views):
+    val_set = stripes(10, 3, "val")
+    val_set.mirror = mirror
+    net, preprocess = zoo.zfnet64(3, size=16, seed=1), Preprocess.fit(val_set, progress=False)
+    scores = evaluate(net, preprocess, val_set, batch=3 * views, ten_crops=True)
+    p = [softmax(net.forward(preprocess(crops[:views]))[0]).mean(axis=0) for crops in ten_crop(val_set.images(np.arange(10)))]
+    assert scores.top1 == (np.argmax(p, axis=1) == val_set.labels).mean()
+    assert scores.loss == pytest.approx(-np.log(np.array(p)[np.arange(10), val_set.labels]).mean(), rel=1e-5)
 
 
 def test_run_folders_refuse_what_would_lose_something(tmp_path):
