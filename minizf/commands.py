@@ -147,7 +147,7 @@ def begin_run(
     config = {
         "minizf": __version__,
         "net": net_name,
-        "data": spec,
+        "data": data.absolute(spec),
         "size": size,
         "classes": train_set.classes,
         "channels": train_set.image_shape[0],
@@ -222,7 +222,7 @@ def curves_of(run: Run) -> Callable[[list[dict]], None]:
         from minizf.view.curves import draw_curves
         from minizf.view.style import save
 
-        save(draw_curves(rows, f"Training {run.config['net']} on {run.config['data']}"), run.path / "curves.png")
+        save(draw_curves(rows, f"Training {run.config['net']} on {data.brief(run.config['data'])}"), run.path / "curves.png")
 
     return draw
 
@@ -272,7 +272,10 @@ def facts_of(run: Run | None, checkpoint: Checkpoint, dataset: Dataset) -> dict[
     facts = {"images searched": f"{len(dataset):,} ({dataset.name}, {dataset.split})"}
     if run:
         rows, told = run.rows(), run.config
-        facts = {name: told[key] for name, key in (("network", "net"), ("trained on", "data")) if key in told} | facts
+        if "data" in told:
+            facts = {"trained on": data.brief(told["data"])} | facts
+        if "net" in told:
+            facts = {"network": told["net"]} | facts
         if "recipe" in told:
             recipe = recipe_of(run)
             facts["recipe"] = (

@@ -145,6 +145,21 @@ def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
+def test_a_run_finds_its_images_from_every_folder(tmp_path, monkeypatch, capsys):
+    for split, label, shade in (("train", "cat", 10), ("train", "dog", 200), ("val", "cat", 10), ("val", "dog", 200)):
+        (tmp_path / "pets" / split / label).mkdir(parents=True)
+        Image.fromarray(np.full((16, 16, 3), shade, np.uint8)).save(tmp_path / "pets" / split / label / "1.png")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    small = ["--size", "16", "--epochs", "1", "--jitter", "1", "-q"]
+    assert cli.main(["train", "--data", "folder:pets,enlarge=yes", *small, "--out", "run"]) == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.main(["train", "--resume", "../run", "-q"]) == 0
+    assert cli.main(["look", "../run", "1", "--out", "look.png", "-q"]) == 0
+    assert cli.main(["look", "../run/last.safetensors", "1", "--out", "look.png", "-q"]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["data"] == f"folder:{tmp_path.resolve()}/pets,enlarge=yes"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

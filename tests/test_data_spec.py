@@ -30,6 +30,24 @@ def test_forms(spec, parsed):
 
 
 @pytest.mark.parametrize(
+    ("spec", "written_down", "in_a_caption"),
+    [
+        ("scenes:seed=3,images=80", "scenes:seed=3,images=80", "scenes:seed=3,images=80"),
+        ("folder:a/cats, dogs", "folder:{here}/a/cats, dogs", "folder:cats, dogs"),
+        ("folder:../up,size=big,enlarge=yes", "folder:{above}/up,size=big,enlarge=yes", "folder:up,size=big,enlarge=yes"),
+        ("mnist:/sets/a,b/,channels=3", "mnist:/sets/a,b,channels=3", "mnist:a,b,channels=3"),
+        ("cifar10:~/c.tar.gz", "cifar10:{home}/c.tar.gz", "cifar10:c.tar.gz"),
+    ],
+)
+def test_what_is_written_down_means_the_same_from_every_folder(spec, written_down, in_a_caption, tmp_path, monkeypatch):
+    here = tmp_path.resolve() / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert data.absolute(spec) == written_down.format(here=here, above=here.parent, home=Path.home().resolve())
+    assert data.brief(spec) == data.brief(data.absolute(spec)) == in_a_caption
+
+
+@pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("cifar100:x", "unknown image set 'cifar100:x'; known forms:\n"),

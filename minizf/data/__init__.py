@@ -3,7 +3,7 @@
 from minizf.data.dataset import ArrayDataset, DataError, Dataset, Subset, first_per_class
 from minizf.data.decode import decode_file
 from minizf.data.preprocess import Preprocess, random_crop_flip, ten_crop
-from minizf.data.spec import known_forms, load
+from minizf.data.spec import absolute, brief, known_forms, load
 from minizf.data.summary import Summary, describe, sample_per_class
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "Preprocess",
     "Subset",
     "Summary",
+    "absolute",
+    "brief",
     "decode_file",
     "describe",
     "first_per_class",

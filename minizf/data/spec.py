@@ -118,9 +118,29 @@ def parse(spec: str) -> tuple[str, Path | None, dict[str, Any]]:
     return name, Path(path).expanduser() if path else None, options
 
 
+def absolute(spec: str) -> str:
+    """The same set, with a path that means the same from every folder; for what is written down."""
+    name, path, options = _parts(spec)
+    return f"{name}:{path.resolve()}{options}" if path else spec
+
+
+def brief(spec: str) -> str:
+    """The same set for a caption: of its path only the last name."""
+    name, path, options = _parts(spec)
+    return f"{name}:{path.name}{options}" if path else spec
+
+
 def known_forms() -> str:
     """The forms of all sets, one a line, for help and error texts."""
     return "\n".join(f"  {form.example}" for form in FORMS.values())
+
+
+def _parts(spec: str) -> tuple[str, Path | None, str]:
+    """(name, path or None, options as they are written, with their commas) of a spec that `parse` accepts."""
+    name, path, _ = parse(spec)
+    rest = spec.partition(":")[2]
+    written = _split_options(rest, FORMS[name])[0]
+    return name, path, rest[len(written) :]
 
 
 def _split_options(rest: str, form: Form) -> tuple[str, dict[str, str]]:
