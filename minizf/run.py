@@ -73,7 +73,7 @@ class Run:
                 raise RunError(
                     f"{self.path} has not been trained for an epoch yet; go on with `minizf train --resume {self.path}`"
                 )
-            return weights.load(self.last_path)
+            return self.load_last()
         kept = self.checkpoints()
         if epoch not in kept:
             listing = ", ".join(map(str, kept)) or "none"
@@ -81,6 +81,20 @@ class Run:
                 f"{self.path} keeps no weights of epoch {epoch}; kept: {listing} (choose with `train --checkpoints`)"
             )
         return weights.load(kept[epoch])
+
+    def load_last(self) -> weights.Checkpoint:
+        """What was saved last; RunError for a damaged file says which kept weights are still good."""
+        try:
+            return weights.load(self.last_path)
+        except weights.WeightsError as error:
+            good = [epoch for epoch, path in self.checkpoints().items() if is_intact(path)]
+            way_out = (
+                f"intact are the weights after epoch {', '.join(map(str, good))}: `minizf look` and `atlas` show them with "
+                f"--epoch {good[-1]}. They hold no momentum, so training"
+                if good
+                else "no weights in its checkpoints folder are intact either. Training"
+            )
+            raise RunError(f"{error}. Of this run {way_out} cannot go on; begin another run (--out)") from error
 
     def rows(self) -> list[dict[str, Any]]:
         """The log, one row an epoch; RunError when it is damaged."""
@@ -109,8 +123,17 @@ class Run:
         """Fills net and velocity from the last save, if there is one; returns the saved progress (empty: a fresh run)."""
         if not self.last_path.is_file():
             return {}
-        saved = weights.load(self.last_path)
+        saved = self.load_last()
         net.load_state(saved.net.state())
         for name, array in velocity.items():
             array[...] = saved.extra[name]
         return saved.metadata["progress"]
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a weights file can be used."""
+    try:
+        weights.load(path)
+    except weights.WeightsError:
+        return False
+    return True

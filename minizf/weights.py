@@ -3,6 +3,7 @@
 One file is enough to use a net again: `load(path)` builds it, fills it, and says how images are to be prepared for it.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +58,12 @@ def save(
     if preprocess is not None:
         tensors[MEAN] = np.ascontiguousarray(preprocess.mean)
         header["scale"] = preprocess.scale
+    header["sha256"] = checksum(tensors)
     write_atomic(path, to_bytes(tensors, metadata={"minizf": json.dumps(header)}))
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Builds the net a file describes. WeightsError: not a safetensors file, cut short, or not one of ours."""
+    """Builds the net a file describes. WeightsError: not a safetensors file, cut short, damaged, or not one of ours."""
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
@@ -73,7 +75,26 @@ def load(path: str | Path) -> Checkpoint:
         raise WeightsError(f"{path}: not a readable safetensors file ({error}); was it cut short while copying?") from error
     if header is None:
         raise WeightsError(f"{path}: holds no minizf architecture in its header; only files written by minizf can be opened so")
-    return from_header(path, json.loads(header), tensors)
+    try:
+        described = json.loads(header)
+        checkpoint = from_header(path, described, tensors)
+    except WeightsError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else f"makes no sense: {error}"
+        raise WeightsError(f"{path}: its header {what}; it was damaged or changed, use another copy of it") from error
+    if described.get("sha256", checksum(tensors)) != checksum(tensors):  # files of before this sum was written have none
+        raise WeightsError(f"{path}: its numbers are not those that were saved (SHA-256 differs); use another copy of it")
+    return checkpoint
+
+
+def checksum(tensors: dict[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and numbers: a flipped bit is still a number, and would pass for a weight."""
+    total = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def from_header(path: Path, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Checkpoint:

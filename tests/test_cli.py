@@ -187,6 +187,18 @@ def test_run_files_edited_by_hand_are_named(run, tmp_path, capsys):
     fails(capsys, ["atlas", str(copy), "--layers", "relu1"], "copy/log.jsonl")
 
 
+def test_damaged_weights_say_which_are_intact(run, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    files = [copy / "last.safetensors", copy / "checkpoints" / "epoch-0002.safetensors"]
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-4] + b"gone")
+    for command in (["train", "--resume", str(copy)], ["atlas", str(copy)], ["look", str(copy), "1"]):
+        fails(capsys, command, "last.safetensors: its numbers", "after epoch 1:", "--epoch 1", "--out")
+    (copy / "checkpoints" / "epoch-0001.safetensors").write_bytes(b"")
+    fails(capsys, ["train", "--resume", str(copy)], "no weights in its checkpoints folder are intact")
+
+
 def test_a_reader_that_leaves_early_is_no_disaster():
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-m", "minizf.cli", "doctor"]

@@ -86,6 +86,33 @@ def test_unknown_layers_formats_and_missing_arrays_are_named(saved):
         weights.load(path)
 
 
+def test_a_flipped_bit_among_the_numbers_is_seen(saved):
+    path = saved[0]
+    data = bytearray(path.read_bytes())
+    data[len(data) * 2 // 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"weights.safetensors: its numbers are not those that were saved"):
+        weights.load(path)
+
+
+@pytest.mark.parametrize("key", ["format", "layers", "input_shape", "classes", "metadata", "scale"])
+def test_a_header_that_lacks_something_is_named(saved, key):
+    rewrite(saved[0], lambda header, tensors: header.pop(key))
+    with pytest.raises(WeightsError, match=rf"weights.safetensors: its header lacks '{key}'"):
+        weights.load(saved[0])
+
+
+def test_a_header_that_makes_no_sense_is_named(saved, tmp_path):
+    path = tmp_path / "strange.safetensors"
+    for header in ("{", "7", '{"format": "minizf-1", "layers": 3}'):
+        save_file({"w": np.zeros(3)}, path, metadata={"minizf": header})
+        with pytest.raises(WeightsError, match=r"strange.safetensors: its header makes no sense"):
+            weights.load(path)
+    rewrite(saved[0], lambda header, tensors: header["layers"][0].update(options={"hope": 1}))
+    with pytest.raises(WeightsError, match=r"weights.safetensors: its header makes no sense: .*hope"):
+        weights.load(saved[0])
+
+
 def test_weights_of_another_architecture_change_nothing():
     zf, alex = zoo.zfnet64(4), zoo.alexnet64(4)
     before = {name: array.copy() for name, array in alex.state().items()}
