@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minizf import cli
+from minizf import cli, weights
 from minizf.commands import ACTS
+from minizf.data import Preprocess
+from minizf.layers import KINDS, Flatten, Layer, Linear
+from minizf.net import Net
 
 SMALL = ["--data", "scenes:images=60", "--size", "16", "--epochs", "2", "--batch", "20", "--jitter", "1", "--checkpoints", "1"]
 
@@ -185,6 +188,21 @@ def test_run_files_edited_by_hand_are_named(run, tmp_path, capsys):
     fails(capsys, ["train", "--resume", str(copy)], "copy/run.json lacks net, data")
     (copy / "log.jsonl").write_text("x")
     fails(capsys, ["atlas", str(copy), "--layers", "relu1"], "copy/log.jsonl")
+
+
+def test_a_layer_without_a_way_down_is_named(tmp_path, capsys, monkeypatch):
+    class Square(Layer):
+        def forward(self, x, rng=None):
+            return x * x, x
+
+    monkeypatch.setitem(KINDS, "Square", Square)
+    scores = Linear(np.ones((2, 768), np.float32), np.zeros(2, np.float32))
+    net = Net([("square", Square()), ("flat", Flatten()), ("scores", scores)], (3, 16, 16))
+    file, photo = tmp_path / "w.safetensors", tmp_path / "photo.png"
+    weights.save(file, net, Preprocess(np.zeros((3, 16, 16), np.float32), 255.0), ["cat", "dog"])
+    Image.fromarray(np.full((16, 16, 3), 9, np.uint8)).save(photo)
+    command = ["look", str(file), str(photo), "--layer", "scores", "--out", str(tmp_path / "look.png")]
+    fails(capsys, command, "through layer 'square'", "no deconv rule")
 
 
 def test_damaged_weights_say_which_are_intact(run, tmp_path, capsys):

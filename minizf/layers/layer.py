@@ -24,7 +24,7 @@ class Reach(NamedTuple):
     pad: tuple[int, int]
 
 
-class NoDeconvRule(TypeError):
+class NoDeconvRule(ValueError):
     """A signal came down to a layer that has no rule for it. Nothing falls back silently."""
 
 
