@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from chromium import browser_path
 
 DATA_FOLDER = Path(os.environ.get("MINIZF_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -20,6 +21,8 @@ def missing_capabilities(config) -> dict[str, str]:
         missing["data"] = f"real image sets not found in {DATA_FOLDER}; name their folder in MINIZF_DATA"
     if not all(importlib.util.find_spec(name) for name in ("torch", "captum")):
         missing["torch"] = "PyTorch or Captum is not installed; pip install 'minizf[oracle]'"
+    if os.name != "posix" or not browser_path():
+        missing["browser"] = "neither Chromium nor Chrome is on the PATH (on POSIX; elsewhere it cannot be driven over a pipe)"
     if not config.getoption("--run-slow"):
         missing["slow"] = "give --run-slow"
     return missing
