@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,12 +234,12 @@ def write_pages(
     from minizf.experiments import top9
     from minizf.view.atlas import write_atlas
     from minizf.view.filters import draw_filters
-    from minizf.view.plates import draw_plate
     from minizf.view.style import save
 
     net, preprocess, show = checkpoint.net, checkpoint.preprocess, not options.quiet
     named = getattr(options, "layers", None)
     layers = [net.check_layer(name) for name in named.split(",")] if named else net.feature_layers
+    top9.require_room(net, layers)
     rules = rules_of(options)
     out.parent.mkdir(parents=True, exist_ok=True)
     state = out.with_suffix(".scan.npz")
@@ -253,18 +253,26 @@ def write_pages(
         plates_folder.mkdir(parents=True, exist_ok=True)
         save(draw_filters(net), plates_folder / "filters.png")
 
-    plates = top9.plates_of(net, preprocess, dataset, winners, rules, progress=show)
+    plates = top9.each_plate(net, preprocess, dataset, winners, rules, progress=show)
     if plates_folder:
-        for layer, plate in plates.items():
-            save(draw_plate(plate, f"{dataset.name} {dataset.split}"), plates_folder / f"{layer}.png")
-
+        plates = drawn_plates(plates, f"{dataset.name} {dataset.split}", plates_folder)
     rows = run.rows() if run else []
     size = write_atlas(
-        out, net, plates.values(), dataset, rules=rules, facts=facts_of(run, checkpoint, dataset), log=rows, progress=show
+        out, net, plates, dataset, rules=rules, facts=facts_of(run, checkpoint, dataset), log=rows, progress=show
     )
     print(f"{out.resolve()}  ({size / 1e6:.1f} MB; open it in a browser, it needs no network)")
     if plates_folder:
         print(f"{plates_folder}: plates as in the paper's figure 2")
+
+
+def drawn_plates(plates: Iterable[Any], data_name: str, folder: Path) -> Iterator[Any]:
+    """Writes each plate as a PNG on its way to the atlas, so that no two are needed at once."""
+    from minizf.view.plates import draw_plate
+    from minizf.view.style import save
+
+    for plate in plates:
+        save(draw_plate(plate, data_name), folder / f"{plate.layer}.png")
+        yield plate
 
 
 def facts_of(run: Run | None, checkpoint: Checkpoint, dataset: Dataset) -> dict[str, str]:

@@ -15,7 +15,7 @@ from minizf import deconvnet
 from minizf.data.dataset import ArrayDataset, Dataset
 from minizf.data.preprocess import Preprocess
 from minizf.experiments import top9
-from minizf.experiments.top9 import StateError, Winners, plates, plates_of, scan
+from minizf.experiments.top9 import StateError, Winners, each_plate, plate_bytes, plates, plates_of, scan
 from minizf.layers import GUIDED
 from minizf.net import Net
 
@@ -123,6 +123,39 @@ def check_plates(net, preprocess, images, rules=deconvnet.DECONVNET):
             picture = images.images([image])[0]
             assert np.array_equal(plate.patches[map, rank], picture[:, rows][:, :, cols] * inside)
             assert plate.labels[map, rank] == images.labels[image]
+
+
+def test_plates_one_after_the_other_are_the_same_and_never_too_many(monkeypatch):
+    net, preprocess, images = case(12)
+    layers = list(reversed(net.feature_layers))
+    winners = scan(net, preprocess, images, layers, k=3)
+    sizes = [plate_bytes(net, layer, 3) for layer in layers]
+    monkeypatch.setattr(top9, "GROUP_BYTES", sizes[0] + sizes[1])
+    groups = []
+    whole = top9.plates_of
+    monkeypatch.setattr(top9, "plates_of", lambda *a: groups.append(list(a[3])) or whole(*a))
+    together = whole(net, preprocess, images, winners)
+    made = list(each_plate(net, preprocess, images, winners))
+    assert [plate.layer for plate in made] == layers
+    assert groups[0] == layers[:2]
+    assert [layer for group in groups for layer in group] == layers
+    for plate, size in zip(made, sizes, strict=True):
+        assert plate.projections.nbytes + plate.patches.nbytes + plate.inside.nbytes == size
+        other = together[plate.layer]
+        assert np.allclose(plate.projections, other.projections, atol=1e-5 * np.abs(other.projections).max())
+        assert np.array_equal(plate.patches, other.patches)
+    monkeypatch.setattr(top9, "GROUP_BYTES", 1)
+    groups.clear()
+    assert len(list(each_plate(net, preprocess, images, winners))) == len(groups) == len(layers)
+
+
+def test_a_layer_of_too_many_units_is_refused():
+    net = case(1)[0]
+    last = list(net.layers)[-1]
+    top9.require_room(net, [*net.feature_layers, last])
+    k = top9.LAYER_BYTES // plate_bytes(net, last, 1) + 1
+    with pytest.raises(ValueError, match=rf"{last}: {k} pictures .* Choose layers further down"):
+        top9.require_room(net, [last], k)
 
 
 def test_plates_by_other_rules():

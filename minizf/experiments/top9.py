@@ -12,6 +12,7 @@ import io
 import json
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from minizf.net import Net
 from minizf.windows import project_windows, shared_pass
 
 SAVE_EVERY_S = 20.0
+GROUP_BYTES = 1 << 27  # plates that `each_plate` makes together: an image that wins in several of them goes up once
+LAYER_BYTES = 1 << 29  # a plate above this is not what a page can show
 
 
 @dataclass
@@ -169,6 +172,44 @@ def plates_of(
                 fill(made[layer], net, source, pictures, dataset.labels[numbers], local, maps, ranks, rules)
             shown.update(len(numbers))
     return made
+
+
+def each_plate(
+    net: Net,
+    preprocess: Preprocess,
+    dataset: Dataset,
+    winners: dict[str, Winners],
+    rules: Rules = DECONVNET,
+    batch: int = 64,
+    progress: bool = True,
+) -> Iterator[Plate]:
+    """The same plates, one after the other: no more of them in memory than GROUP_BYTES hold, or a single one."""
+    waiting = list(winners)
+    while waiting:
+        total = np.cumsum([plate_bytes(net, layer, winners[layer].value.shape[1]) for layer in waiting])
+        count = max(1, int((total <= GROUP_BYTES).sum()))
+        group, waiting = waiting[:count], waiting[count:]
+        made = plates_of(net, preprocess, dataset, {layer: winners[layer] for layer in group}, rules, batch, progress)
+        for layer in group:
+            yield made.pop(layer)
+
+
+def plate_bytes(net: Net, layer: str, k: int = 9) -> int:
+    """What the pictures of a layer's plate take: projections, patches, and which of their pixels lie in the image."""
+    high, wide = net.receptive_field(layer).size
+    return net.shapes[layer][0] * k * high * wide * (5 * net.input_shape[0] + 1)
+
+
+def require_room(net: Net, layers: list[str], k: int = 9) -> None:
+    """ValueError for a layer with so many units, each seeing so much, that its pictures exceed LAYER_BYTES."""
+    for layer in layers:
+        size = plate_bytes(net, layer, k)
+        if size > LAYER_BYTES:
+            raise ValueError(
+                f"{layer}: {k} pictures for each of its {net.shapes[layer][0]:,} units would take {size / 1e6:,.0f} MB; "
+                f"one layer may take {LAYER_BYTES / 1e6:,.0f}. Choose layers further down ({', '.join(net.feature_layers)}), "
+                "or look at one unit of one image: `minizf look` with --layer and --map"
+            )
 
 
 def empty_plate(net: Net, layer: str, winners: Winners) -> Plate:
