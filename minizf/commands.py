@@ -13,7 +13,7 @@ import kernels
 from minizf import __version__, data, deconvnet, doctor, weights, zoo
 from minizf.data import Dataset, Preprocess
 from minizf.layers import Rules, softmax
-from minizf.run import Run, RunError
+from minizf.run import Run, RunError, require_free
 from minizf.train import Recipe, TrainingStopped, evaluate, fit
 from minizf.weights import Checkpoint
 
@@ -137,6 +137,7 @@ def begin_run(
     out: Path, net_name: str, spec: str, size: int, recipe: Recipe, checkpoints: list[int], options: Namespace
 ) -> tuple[Run, Sets]:
     """Makes the run folder, after everything that can be wrong has been looked at."""
+    require_free(out)
     train_set, val_set = load_sets(spec, size, options)
     if recipe.jitter >= size:
         raise ValueError(f"--jitter {recipe.jitter}: images of {size} pixels can move by 0..{size - 1}")

@@ -33,10 +33,7 @@ class Run:
     def create(cls, path: str | Path, config: dict[str, Any]) -> "Run":
         """Begins a run; RunError when there is already something at that path."""
         path = Path(path)
-        if (path / "run.json").exists():
-            raise RunError(f"{path} already holds a run; go on with it (--resume {path}) or choose another folder (--out)")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(f"{path} exists and is not an empty folder; choose another folder (--out)")
+        require_free(path)
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_atomic(path / "run.json", (json.dumps(config, indent=2) + "\n").encode())
         return cls(path, config)
@@ -128,6 +125,14 @@ class Run:
         for name, array in velocity.items():
             array[...] = saved.extra[name]
         return saved.metadata["progress"]
+
+
+def require_free(path: Path) -> None:
+    """RunError when there is already something where a run is to begin."""
+    if (path / "run.json").exists():
+        raise RunError(f"{path} already holds a run; go on with it (--resume {path}) or choose another folder (--out)")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path} exists and is not an empty folder; choose another folder (--out)")
 
 
 def is_intact(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """The command line as a person and as a script meet it: verbs end to end at a small size, errors in words, exit codes."""
 
+import importlib
+import inspect
 import json
 import os
 import shutil
@@ -11,11 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minizf import cli, weights
+from minizf import cli, data, weights
 from minizf.commands import ACTS
 from minizf.data import Preprocess
 from minizf.layers import KINDS, Flatten, Layer, Linear
 from minizf.net import Net
+from minizf.run import Run
+from minizf.view.curves import draw_curves
+from minizf.view.style import png
 
 SMALL = ["--data", "scenes:images=60", "--size", "16", "--epochs", "2", "--batch", "20", "--jitter", "1", "--checkpoints", "1"]
 
@@ -38,6 +43,32 @@ def fails(capsys, arguments, *words):
     assert "Traceback" not in said
 
 
+class Drawer:
+    """Stands before a drawing function and keeps what each call was asked to draw, by argument name, and what came of it."""
+
+    def __init__(self, monkeypatch, module: str, name: str):
+        self.draw, self.asked, self.drawn = getattr(importlib.import_module(module), name), [], []
+        monkeypatch.setattr(f"{module}.{name}", self)
+
+    def __call__(self, *arguments, **named):
+        bound = inspect.signature(self.draw).bind(*arguments, **named)
+        bound.apply_defaults()
+        self.asked.append(bound.arguments)
+        self.drawn.append(self.draw(*arguments, **named))
+        return self.drawn[-1]
+
+    def last(self, path):
+        """What was asked for last; the file shows just that."""
+        assert path.read_bytes() == png(self.drawn[-1])
+        return self.asked[-1]
+
+
+def check_net(shown, checkpoint):
+    """The net shown is this one, weight by weight."""
+    for name, array in checkpoint.net.state().items():
+        assert np.array_equal(shown.state()[name], array), name
+
+
 def test_every_verb_has_an_act_and_an_example(capsys):
     for verb in ACTS:
         with pytest.raises(SystemExit) as stop:
@@ -51,7 +82,9 @@ def test_training_leaves_a_whole_run(run):
     assert [p.name for p in sorted((run / "checkpoints").iterdir())] == ["epoch-0001.safetensors", "epoch-0002.safetensors"]
     config = json.loads((run / "run.json").read_text())
     assert (config["recipe"]["epochs"], config["data"], config["size"]) == (2, "scenes:images=60", 16)
-    assert np.asarray(Image.open(run / "curves.png")).std() > 5
+    rows = Run.open(run).rows()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert (run / "curves.png").read_bytes() == png(draw_curves(rows, "Training zfnet64 on scenes:images=60"))
 
 
 def test_a_finished_run_resumes_to_itself(run, capsys):
@@ -87,17 +120,54 @@ def test_a_second_atlas_of_other_layers_or_weights_is_not_held_up_by_the_first(r
     assert page.read_text() == first
 
 
-def test_look_at_an_image_of_the_set_and_at_a_photo(run, tmp_path, capsys):
+def test_look_shows_the_strongest_maps_of_an_image_of_the_set(run, tmp_path, capsys, monkeypatch):
+    looks, ways = Drawer(monkeypatch, "minizf.view.look", "draw_look"), Drawer(monkeypatch, "minizf.view.trace", "draw_trace")
     picture, way = tmp_path / "look.png", tmp_path / "trace.png"
     assert cli.main(["look", str(run), "7", "--layer", "relu2", "--out", str(picture), "--trace", str(way), "-q"]) == 0
+    known, shown = data.load("scenes:images=60", "val", 16, progress=False), looks.last(picture)
+    image = known.images([7])[0]
+    assert np.array_equal(shown["image"], image)
+    assert (shown["layer"], shown["maps"], shown["label"]) == ("relu2", 6, known.labels[7])
+    assert shown["rules"].rectify == "signal"
+    trained = Run.open(run).load()
+    check_net(shown["net"], trained)
+    logits, tape = trained.net.forward(trained.preprocess(image[None]))
+    assert np.array_equal(shown["tape"].outputs["relu2"], tape.outputs["relu2"])
+    steps = ways.last(way)["steps"]
+    strongest = tape.outputs["relu2"][0].max(axis=(1, 2)).argmax()
+    assert (steps[0].name, steps[0].operation) == ("relu2", "seed")
+    assert np.flatnonzero(steps[0].signal.any(axis=(1, 2))).tolist() == [strongest]
+    assert np.array_equal(ways.asked[0]["image"], image)
+    assert f"map {strongest}" in ways.asked[0]["title"]
     out = capsys.readouterr().out
-    assert "sure" in out
+    assert f"{trained.classes[logits[0].argmax()]}, " in out
     assert "filter" in out
-    photo = tmp_path / "photo.png"
+
+
+def test_look_shows_the_map_the_epoch_and_the_rule_asked_for(run, tmp_path, monkeypatch):
+    looks, ways = Drawer(monkeypatch, "minizf.view.look", "draw_look"), Drawer(monkeypatch, "minizf.view.trace", "draw_trace")
+    picture, way = tmp_path / "look.png", tmp_path / "trace.png"
+    trained = Run.open(run).load(1)
+    image = data.load("scenes:images=60", "val", 16, progress=False).images([3])[0]
+    alive = trained.net.forward(trained.preprocess(image[None]))[1].outputs["relu3"][0].max(axis=(1, 2))
+    weakest = int(np.where(alive > 0, alive, np.inf).argmin())
+    asked = ["look", str(run), "3", "--epoch", "1", "--layer", "relu3", "--map", str(weakest), "--rectify", "both"]
+    assert cli.main([*asked, "--out", str(picture), "--trace", str(way), "-q"]) == 0
+    shown = looks.last(picture)
+    assert (shown["layer"], shown["maps"], shown["rules"].rectify) == ("relu3", [weakest], "both")
+    assert np.array_equal(shown["image"], image)
+    check_net(shown["net"], trained)
+    assert np.flatnonzero(ways.last(way)["steps"][0].signal.any(axis=(1, 2))).tolist() == [weakest]
+
+
+def test_look_at_a_photo(run, tmp_path, monkeypatch):
+    looks = Drawer(monkeypatch, "minizf.view.look", "draw_look")
+    photo, picture = tmp_path / "photo.png", tmp_path / "look.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8)).save(photo)
-    assert cli.main(["look", str(run), str(photo), "--out", str(picture), "-q"]) == 0
-    assert np.asarray(Image.open(picture)).std() > 5
-    assert np.asarray(Image.open(way)).std() > 5
+    assert cli.main(["look", str(run), str(photo), "--maps", "2", "--out", str(picture), "-q"]) == 0
+    shown = looks.last(picture)
+    assert np.array_equal(shown["image"], data.decode_file(photo, 16, 3))
+    assert (shown["layer"], shown["maps"], shown["label"], shown["name"]) == ("relu5", 2, None, "photo.png")
 
 
 def test_a_small_photo_is_refused_unless_enlarging_is_asked_for(run, tmp_path, capsys):
@@ -108,11 +178,17 @@ def test_a_small_photo_is_refused_unless_enlarging_is_asked_for(run, tmp_path, c
     assert cli.main([*command, "--enlarge"]) == 0
 
 
-def test_data_shows_a_page(tmp_path, capsys):
-    page = tmp_path / "samples.png"
-    assert cli.main(["data", "scenes:images=40", "--per-class", "2", "--truth", "--out", str(page)]) == 0
-    assert "40 images" in capsys.readouterr().out
-    assert np.asarray(Image.open(page)).std() > 5
+@pytest.mark.parametrize(
+    ("draw", "options"), [("draw_truth", ["--truth"]), ("draw_samples", ["--split", "val", "--seed", "4"])]
+)
+def test_data_shows_a_page(tmp_path, capsys, monkeypatch, draw, options):
+    pages, page = Drawer(monkeypatch, "minizf.view.samples", draw), tmp_path / "samples.png"
+    assert cli.main(["data", "scenes:images=40", "--per-class", "2", "--size", "24", *options, "--out", str(page)]) == 0
+    shown = pages.last(page)
+    expected = data.load("scenes:images=40", "val" if "val" in options else "train", 24, progress=False)
+    assert (shown["images"], shown["seed"]) == (20, 4 if "4" in options else 0)
+    assert np.array_equal(shown["dataset"].images(np.arange(40)), expected.images(np.arange(40)))
+    assert f"{page} shows 20 of them" in capsys.readouterr().out
 
 
 def test_doctor_says_what_works(capsys):
@@ -148,6 +224,13 @@ def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
+def test_an_occupied_folder_is_refused_before_any_image_is_read(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minizf.data.load", lambda *a, **b: pytest.fail("images were read"))
+    fails(capsys, ["train", *SMALL, "--out", str(run)], "already holds a run", "--resume")
+    (tmp_path / "notes.txt").write_text("mine")
+    fails(capsys, ["train", *SMALL, "--out", str(tmp_path)], "not an empty folder", "--out")
+
+
 def test_a_run_finds_its_images_from_every_folder(tmp_path, monkeypatch, capsys):
     for split, label, shade in (("train", "cat", 10), ("train", "dog", 200), ("val", "cat", 10), ("val", "dog", 200)):
         (tmp_path / "pets" / split / label).mkdir(parents=True)
@@ -161,6 +244,12 @@ def test_a_run_finds_its_images_from_every_folder(tmp_path, monkeypatch, capsys)
     assert cli.main(["look", "../run", "1", "--out", "look.png", "-q"]) == 0
     assert cli.main(["look", "../run/last.safetensors", "1", "--out", "look.png", "-q"]) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["data"] == f"folder:{tmp_path.resolve()}/pets,enlarge=yes"
+
+
+def test_verbose_shows_where_an_error_happened(run):
+    with pytest.raises(ValueError, match="no layer 'relu9'") as stop:
+        cli.main(["look", str(run), "1", "--layer", "relu9", "-v"])
+    assert [entry.name for entry in stop.traceback][-1] == "check_layer"
 
 
 @pytest.mark.parametrize(
