@@ -198,6 +198,19 @@ def test_doctor_says_what_works(capsys):
         assert word in said
 
 
+@pytest.mark.parametrize(("asked", "says"), [("bogus", "unknown implementation 'bogus'"), ("gone", "no_such_module")])
+def test_doctor_reports_an_implementation_that_cannot_be_had_and_goes_on(asked, says, capsys, monkeypatch):
+    gone = backends.Implementation("gone", "no_such_module", (backends.FLOAT32,), "install it")
+    if asked == "gone":
+        monkeypatch.setitem(backends.KNOWN, "gone", gone)
+    monkeypatch.setattr(backends, "_active", None)
+    monkeypatch.setenv("MINIZF_BACKEND", asked)
+    assert cli.main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    for word in ("MINIZF_BACKEND", says, "agrees with the definition", "disk", "1 to mend: backend"):
+        assert word in said
+
+
 def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
     fails(capsys, ["train", *SMALL, "--out", str(run)], "already holds a run", "--resume")
     fails(capsys, ["train", "vgg", *SMALL, "--out", str(tmp_path / "a")], "no net 'vgg'", "zfnet64")
