@@ -51,7 +51,7 @@ def four_blocks() -> Net:
 def world(tmp_path_factory):
     """The data set, its plates by layer as top9 made them, and the address of their page."""
     net = four_blocks()
-    data = images(net)
+    data = images(net, count=97)
     preprocess = Preprocess.fit(data, progress=False)
     winners = top9.scan(net, preprocess, data, list(MAPS), progress=False)
     plates = top9.plates_of(net, preprocess, data, winners, progress=False)
@@ -137,12 +137,14 @@ def test_search_finds_maps_here_and_elsewhere_and_images(reader, world):
     search("4/3")
     reader.until(f"{STATUS}.includes('Found no “4/3”')")
     assert reader.evaluate(HEADING).startswith("Layer 2")
-    number = int(plates["relu4"].winners.image[1, 2])
-    search(f"image {number}")
-    assert CLASSES[data.labels[number]] in reader.until(LARGE)
+    shown = {int(image) for plate in plates.values() for image in plate.winners.image[plate.winners.value > 0]}
+    search(f"image {max(shown)}")
+    assert CLASSES[data.labels[max(shown)]] in reader.until(LARGE)
+    assert reader.evaluate("document.getElementById('detail-facts').innerText").count(data.image_name(max(shown))) == 1
     reader.press("Escape")
-    search("image 99")
-    reader.until(f"{STATUS}.includes('Image 99 is not among the strongest')")
+    absent = next(image for image in range(len(data)) if image not in shown)
+    search(f"image {absent}")
+    reader.until(f"{STATUS}.includes('Image {absent} is not among the strongest')")
 
 
 @pytest.mark.parametrize(("layer", "number", "rank", "kind"), [("relu1", 1, 0, "projection"), ("relu3", 5, 7, "photograph")])
