@@ -77,11 +77,16 @@ def version_of(package: str) -> str | None:
 def implementations() -> list[Finding]:
     """Each kernel implementation: usable and right, or why not."""
     found = []
+    chosen = None
+    try:
+        chosen = kernels.current()
+    except (ValueError, kernels.BackendUnavailable) as error:  # what the environment asks for
+        found.append(Finding("backend", False, f"{error}; unset the variable, or name another"))
     for name, reason in kernels.available().items():
         if reason is not None:
             found.append(Finding(name, None, f"cannot be used: {reason}"))
             continue
-        in_use = ", in use now" if name == kernels.current() else ""
+        in_use = ", in use now" if name == chosen else ""
         wrong = self_check(name)
         found.append(Finding(name, not wrong, wrong or f"usable, agrees with the definition{details(name)}{in_use}"))
     return found

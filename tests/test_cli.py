@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kernels import backends
 from minizf import cli, data, weights
 from minizf.commands import ACTS
 from minizf.data import Preprocess
