@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -51,6 +50,10 @@ def check_same_bits(a, b):
     assert a.keys() == b.keys()
     for name in a:
         assert np.array_equal(a[name], b[name]), name
+
+
+def without_timing(rows):
+    return [{key: value for key, value in row.items() if key not in ("seconds", "images_per_s")} for row in rows]
 
 
 def test_learns_and_keeps_its_log_and_checkpoints(tmp_path):
@@ -107,55 +110,81 @@ def test_a_stop_in_mid_epoch_resumes_with_the_same_bits(tmp_path, monkeypatch, s
     fresh = zoo.zfnet64(3, size=16, seed=99)
     fit(Run.open(run.path), fresh, *rest[1:], recipe, show_progress=False)
     check_same_bits(whole, trained_state(run))
-    timing = {"seconds", "images_per_s"}
-    assert [{k: v for k, v in row.items() if k not in timing} for row in run.rows()] == [
-        {k: v for k, v in row.items() if k not in timing} for row in whole_rows
-    ]
+    assert without_timing(run.rows()) == without_timing(whole_rows)
+
+
+KILLS = [  # (the file in work, which write of it since that start, how far the write has come)
+    ("last.safetensors", 1, "half written"),  # nothing was saved before
+    ("last.safetensors", 4, "not renamed"),
+    ("last.safetensors", 3, "half written"),  # all steps of the first epoch are done, the last is not saved
+    ("last.safetensors", 6, "renamed"),  # in the second epoch
+    ("last.safetensors", 8, "half written"),  # in the last epoch, one step before its end
+]
 
 
 def test_killed_at_any_moment_it_resumes_with_the_same_bits(tmp_path):
+    """Every start but the last is killed inside a write it was told of, early and late; the last goes on to the end."""
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent(f"""
-        import sys
+        import os, signal, sys
         sys.path[:0] = [{str(os.path.dirname(__file__))!r}]
         from pathlib import Path
         from test_train import RECIPE, parts
-        from minizf import zoo
+        from minizf import files, zoo
         from minizf.run import Run
         from minizf.train import fit
-        folder, name = Path(sys.argv[1]), sys.argv[2]
+
+        folder, name, attempt, victim, number, moment = Path(sys.argv[1]), *sys.argv[2:]
         if (folder / name / "run.json").exists():
-            run, (_, net, *rest) = Run.open(folder / name), parts(folder, name + "-unused" + sys.argv[3])
+            run, (_, net, *rest) = Run.open(folder / name), parts(folder, name + "-unused" + attempt)
         else:
             run, net, *rest = parts(folder, name)
-        print("ready", flush=True)
-        fit(run, net, *rest, RECIPE, show_progress=False, autosave_s=0.0)
+        fsync, replace, left, due = os.fsync, os.replace, int(number), False
+
+        def open_counting(path, mode="r"):
+            global left, due
+            left -= "w" in mode and victim in str(path)
+            due = "w" in mode and victim in str(path) and left == 0
+            return open(path, mode)
+
+        def die(here):
+            if due and here == moment:
+                print("killed", flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def fsync_or_die(descriptor):
+            if due and moment == "half written":
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+            die("half written")
+            fsync(descriptor)
+
+        def replace_or_die(temporary, path):
+            die("not renamed")
+            replace(temporary, path)
+            die("renamed")
+
+        files.open, os.fsync, os.replace = open_counting, fsync_or_die, replace_or_die
+        fit(run, net, *rest, RECIPE, show_progress=False, autosave_s=-1.0)
         print("done", flush=True)
         """)
     )
     environment = {**os.environ, "MINIZF_BACKEND": "numpy"}
 
-    def start(name, attempt):
-        command = [sys.executable, str(program), str(tmp_path), name, str(attempt)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    def start(name, attempt, file="none", number=1, moment="never"):
+        command = [sys.executable, str(program), str(tmp_path), name, str(attempt), file, str(number), moment]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
-    whole = start("whole", 0)
-    assert whole.communicate()[0].endswith("done\n")
-    rng = np.random.default_rng(5)
-    kills = 0
-    for attempt in range(20):
-        process = start("killed", attempt)
-        assert process.stdout.readline() == "ready\n"
-        if attempt < 4:
-            time.sleep(rng.uniform(0.02, 0.25))
-            process.send_signal(signal.SIGKILL)
-        out = process.communicate()[0]
-        if "done" in out:
-            break
-        kills += 1
-    assert kills >= 2
-    check_same_bits(trained_state(Run.open(tmp_path / "whole")), trained_state(Run.open(tmp_path / "killed")))
+    assert start("whole", 0) == "done\n"
+    for attempt, kill in enumerate(KILLS):
+        assert start("killed", attempt, *kill) == "killed\n", kill
+    assert start("killed", len(KILLS)) == "done\n"
+    whole, killed = Run.open(tmp_path / "whole"), Run.open(tmp_path / "killed")
+    check_same_bits(trained_state(whole), trained_state(killed))
+    assert list(killed.checkpoints()) == list(whole.checkpoints())
+    for epoch in whole.checkpoints():
+        check_same_bits(whole.load(epoch).net.state(), killed.load(epoch).net.state())
+    assert without_timing(killed.rows()) == without_timing(whole.rows())
 
 
 def test_a_full_disk_leaves_the_last_save_intact(tmp_path, monkeypatch):
