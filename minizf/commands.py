@@ -318,7 +318,9 @@ def matching_set(checkpoint: Checkpoint, spec: str | None, split: str, options: 
     channels, size, _ = checkpoint.net.input_shape
     dataset = data.load(spec, split, size, progress=not options.quiet)
     if dataset.image_shape[0] != channels:
-        raise ValueError(f"{spec} has images with {dataset.image_shape[0]} channels, the net reads {channels}")
+        knows_channels = "channels" in data.FORMS[spec.partition(":")[0]].options
+        remedy = f"write {spec},channels={channels}" if knows_channels else "choose another image set (--data)"
+        raise ValueError(f"{spec} has images with {dataset.image_shape[0]} channels, the net reads {channels}; {remedy}")
     return dataset
 
 

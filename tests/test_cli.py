@@ -308,6 +308,17 @@ def test_a_layer_without_a_way_down_is_named(tmp_path, capsys, monkeypatch):
     fails(capsys, command, "through layer 'square'", "no deconv rule")
 
 
+def test_a_gray_set_for_a_net_that_reads_color_names_the_option(run, tmp_path, capsys):
+    header = b"\0\0\x08\x03" + np.array([5, 28, 28], ">u4").tobytes()
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(header + bytes(5 * 28 * 28))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + np.array([5], ">u4").tobytes() + bytes(5))
+    spec = f"mnist:{tmp_path}"
+    command = ["look", str(run), "1", "--out", str(tmp_path / "look.png"), "--data"]
+    fails(capsys, [*command, spec], "1 channels, the net reads 3", f"write {spec},channels=3")
+    fails(capsys, [*command, f"{spec},channels=1"], f"write {spec},channels=1,channels=3")
+    assert cli.main([*command, f"{spec},channels=1,channels=3"]) == 0
+
+
 def test_damaged_weights_say_which_are_intact(run, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)

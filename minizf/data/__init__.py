@@ -3,10 +3,11 @@
 from minizf.data.dataset import ArrayDataset, DataError, Dataset, Subset, first_per_class
 from minizf.data.decode import decode_file
 from minizf.data.preprocess import Preprocess, random_crop_flip, ten_crop
-from minizf.data.spec import absolute, brief, known_forms, load
+from minizf.data.spec import FORMS, absolute, brief, known_forms, load
 from minizf.data.summary import Summary, describe, sample_per_class
 
 __all__ = [
+    "FORMS",
     "ArrayDataset",
     "DataError",
     "Dataset",
