@@ -209,3 +209,10 @@ def test_text_is_kept_to_what_the_type_has():
     assert printable("a\n b\t🦋c") == "a b □c"
     assert all(text_width(line) <= 2.5 for line in wrap("some words that go on for a while " * 5, 2.5))
     assert math.isclose(text_width("ab", 20), 2 * text_width("ab", 10), rel_tol=0.05)
+
+
+@pytest.mark.parametrize("name", ["look.jpg", "look", "look.pdf"])
+def test_a_name_that_promises_another_format_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match=rf"{name}: pictures are written as PNG"):
+        save(draw_curves(log(), "curves"), tmp_path / name)
+    assert not any(tmp_path.iterdir())

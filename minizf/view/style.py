@@ -17,6 +17,7 @@ import io
 import os
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -146,7 +147,9 @@ def png(figure: Figure) -> bytes:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes the figure as PNG, whole or not at all."""
+    """Writes the figure as PNG, whole or not at all. ValueError for a name that promises another format."""
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"{path}: pictures are written as PNG; end the name in .png")
     write_atomic(path, png(figure))
 
 
