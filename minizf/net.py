@@ -56,6 +56,8 @@ class Net:
     """
 
     def __init__(self, layers: list[tuple[str, Layer]], input_shape: tuple[int, int, int]):
+        if not layers:
+            raise ShapeError("a net needs at least one layer; the list is empty")
         self.layers = dict(layers)
         self.input_shape = tuple(input_shape)
         if len(self.layers) < len(layers):
@@ -73,6 +75,8 @@ class Net:
         self, x: np.ndarray, rng: np.random.Generator | None = None, upto: str | None = None
     ) -> tuple[np.ndarray, Tape]:
         """x (N, C, H, W) -> (output of the last layer, or of layer `upto`; tape). `rng` means training (dropout)."""
+        if x.shape[:1] == (0,):
+            raise ShapeError("no images came, a batch of 0; a net needs at least one")
         if x.shape[1:] != self.input_shape:
             raise ShapeError(
                 f"images of shape {x.shape[1:]} came, the net expects {self.input_shape}; resize or crop them first"

@@ -239,3 +239,11 @@ def test_feature_layers():
     assert small_zfnet(np.random.default_rng(0)).feature_layers == ["relu1", "relu2", "relu3", "relu4", "relu5"]
     bare = Net([("conv1", Conv2d(filters(2, 3, 1, 1), None)), ("conv2", Conv2d(filters(2, 2, 1, 1), None))], (3, 8, 7))
     assert bare.feature_layers == ["conv1", "conv2"]
+
+
+def test_a_net_without_layers_and_a_batch_without_images_are_refused():
+    with pytest.raises(ShapeError, match="at least one layer"):
+        Net([], (3, 5, 7))
+    net = Net([("flatten", Flatten())], (3, 5, 7))
+    with pytest.raises(ShapeError, match="no images came"):
+        net.forward(np.zeros((0, 3, 5, 7), np.float32))
