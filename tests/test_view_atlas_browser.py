@@ -171,6 +171,13 @@ def test_a_click_lists_every_place_where_the_image_appears(reader, world, layer,
     assert f"row {row}, column {column}" in facts
     assert data.image_name(image) in facts
     assert float(re.search(r"Strength\s+([\d.]+),", facts)[1]) == pytest.approx(plate.winners.value[number, rank], rel=1e-3)
+    at = "document.querySelector('.whole {}').getBoundingClientRect()"
+    whole, box = reader.evaluate(f"[{at.format('img')}.toJSON(), {at.format('i')}.toJSON()]")
+    top, left, bottom, right = plate.boxes[number, rank]
+    assert (box["left"] - whole["left"]) / whole["width"] == pytest.approx(left / 17, abs=0.01)
+    assert (box["top"] - whole["top"]) / whole["height"] == pytest.approx(top / 22, abs=0.01)
+    assert box["width"] / whole["width"] == pytest.approx((right - left) / 17, abs=0.01)
+    assert box["height"] / whole["height"] == pytest.approx((bottom - top) / 22, abs=0.01)
     other = next(i for i, (*_, here) in enumerate(expected) if here == "false")
     reader.click(f"#places button:nth-child({other + 1})")
     title, index, m, r, _ = expected[other]
