@@ -230,6 +230,9 @@ def evaluate(
 ) -> Scores:
     """Scores of a net on a data set. ten_crops averages the probabilities over ten views (paper, section 3); where a
     mirrored image would change its class, over the five that are not mirrored."""
+    known = net.shapes[net.chain()[-1]][0]
+    if len(dataset.classes) > known:
+        raise ValueError(f"{dataset.name} has {len(dataset.classes)} classes, the net knows {known}; choose a set of these")
     loss, top1, top5 = 0.0, 0, 0
     views = (10 if dataset.mirror else 5) if ten_crops else 1
     batches = range(0, len(dataset), max(1, batch // views))

@@ -345,3 +345,10 @@ def test_a_run_is_readable_without_us(tmp_path):
     assert json.loads((run.path / "run.json").read_text())["net"] == "zfnet64"
     assert json.loads((run.path / "log.jsonl").read_text())["epoch"] == 1
     assert kernels.current()
+
+
+def test_a_set_of_more_classes_than_the_net_knows_is_refused():
+    val_set = stripes(5, 0, "val")
+    net = zoo.zfnet64(len(val_set.classes) - 1, *val_set.image_shape[:2])
+    with pytest.raises(ValueError, match=rf"has {len(val_set.classes)} classes, the net knows {len(val_set.classes) - 1}"):
+        evaluate(net, Preprocess.fit(val_set, progress=False), val_set)
