@@ -123,9 +123,12 @@ def test_search_finds_maps_here_and_elsewhere_and_images(reader, world):
     data, plates, _ = world
 
     def search(words):
+        # the event of an address just changed moves the focus to its map; it must not come between click and words
+        reader.evaluate("new Promise((done) => setTimeout(done, 50))")
         reader.evaluate("document.getElementById('search').value = ''")
         reader.click("#search")
         reader.type(words)
+        assert reader.evaluate("document.getElementById('search').value") == words
         reader.press("Enter")
 
     search("3")
