@@ -119,12 +119,13 @@ def fit(
                     saved = time.monotonic()
                 if asked_to_stop():
                     raise TrainingStopped(f"stopped in epoch {at.epoch + 1} after {seen:,} of its {len(train_set):,} images")
-            require_finite_weights(net, batch, at, recipe)
+            require_finite_weights(net, order[(steps - 1) * recipe.batch :], at, recipe)
             end_epoch(net, preprocess, train_set, val_set, recipe, at)
-            run.save_last(net, preprocess, velocity, asdict(at))
             run.write_log(at.rows)
             if at.epoch in checkpoints or at.epoch == recipe.epochs:
                 run.save_epoch(net, preprocess, at.epoch, at.rows[-1])
+            # last of the three: who is killed before it does the end of the epoch again
+            run.save_last(net, preprocess, velocity, asdict(at))
             if on_epoch is not None:
                 on_epoch(at.rows)
     return at.rows

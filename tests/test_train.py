@@ -116,9 +116,13 @@ def test_a_stop_in_mid_epoch_resumes_with_the_same_bits(tmp_path, monkeypatch, s
 KILLS = [  # (the file in work, which write of it since that start, how far the write has come)
     ("last.safetensors", 1, "half written"),  # nothing was saved before
     ("last.safetensors", 4, "not renamed"),
-    ("last.safetensors", 3, "half written"),  # all steps of the first epoch are done, the last is not saved
-    ("last.safetensors", 6, "renamed"),  # in the second epoch
-    ("last.safetensors", 8, "half written"),  # in the last epoch, one step before its end
+    ("last.safetensors", 2, "half written"),
+    ("last.safetensors", 2, "renamed"),
+    ("last.safetensors", 1, "renamed"),
+    ("last.safetensors", 5, "not renamed"),
+    ("log.jsonl", 1, "half written"),  # all steps of an epoch are done, its end is not saved
+    ("epoch-0003.safetensors", 1, "half written"),
+    ("epoch-0003.safetensors", 1, "not renamed"),
 ]
 
 
