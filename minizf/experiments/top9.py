@@ -27,7 +27,7 @@ from minizf.net import Net
 from minizf.windows import project_windows, shared_pass
 
 SAVE_EVERY_S = 20.0
-GROUP_BYTES = 1 << 27  # plates that `each_plate` makes together: an image that wins in several of them goes up once
+GROUP_BYTES = 256 << 20  # of plates made together: the five layers of zfnet64 fit, and share their forward passes
 LAYER_BYTES = 1 << 29  # a plate above this is not what a page can show
 
 
