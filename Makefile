@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-all lint docs bench format clean
+.PHONY: demo test test-all lint docs bench readme format clean
 
 demo: .venv/base.stamp        ## train a network on drawn scenes and write its atlas, in about two minutes
 	$(BIN)/minizf demo
@@ -29,7 +29,10 @@ docs: .venv/docs.stamp        ## the lessons as a small site: lessons/_build/htm
 	@echo "the lessons are at lessons/_build/html/index.html"
 
 bench: .venv/oracle.stamp     ## projections against Captum, one by one, in one process
-	$(BIN)/python -m tests.oracle.time_projections
+	$(BIN)/python -m tests.oracle.time_projections --json lessons/results/projections.json
+
+readme: demo                  ## the pictures and numbers of README.md, from runs/demo and lessons/results
+	$(BIN)/python lessons/pictures/write_readme.py
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "minizf needs Python 3.11 or newer; none was found (set PYTHON=/path/to/python3.11)"; exit 1; }

@@ -54,7 +54,9 @@ def train(options: Namespace) -> None:
         run, sets = begin_run(out, net, spec, options.size or 64, recipe, kept, options)
     checkpoint, val_set = finish_run(run, *sets, options)
     if options.ten_crops:
-        scores = evaluate(checkpoint.net, checkpoint.preprocess, val_set, ten_crops=True, show_progress=not options.quiet)
+        jitter = run.config["recipe"]["jitter"]
+        net, preprocess = checkpoint.net, checkpoint.preprocess
+        scores = evaluate(net, preprocess, val_set, ten_crops=True, jitter=jitter, show_progress=not options.quiet)
         print(f"over ten crops: {scores}")
     log.info("next: minizf atlas %s", run.path)
 

@@ -227,10 +227,17 @@ class Scores:
 
 
 def evaluate(
-    net: Net, preprocess: Preprocess, dataset: Dataset, batch: int = 128, ten_crops: bool = False, show_progress: bool = False
+    net: Net,
+    preprocess: Preprocess,
+    dataset: Dataset,
+    batch: int = 128,
+    ten_crops: bool = False,
+    jitter: int = 6,
+    show_progress: bool = False,
 ) -> Scores:
     """Scores of a net on a data set. ten_crops averages the probabilities over ten views (paper, section 3); where a
-    mirrored image would change its class, over the five that are not mirrored."""
+    mirrored image would change its class, over the five that are not mirrored. jitter: how far off the centre the corner crops
+    are, best as in training."""
     known = net.shapes[net.chain()[-1]][0]
     if len(dataset.classes) > known:
         raise ValueError(f"{dataset.name} has {len(dataset.classes)} classes, the net knows {known}; choose a set of these")
@@ -240,7 +247,7 @@ def evaluate(
     for start in tqdm(batches, desc="evaluating", disable=None if show_progress else True, leave=False):
         index = np.arange(start, min(start + batches.step, len(dataset)))
         images = dataset.images(index)
-        crops = ten_crop(images)[:, :views] if ten_crops else images[:, None]  # (n, views, C, H, W)
+        crops = ten_crop(images, jitter=jitter)[:, :views] if ten_crops else images[:, None]  # (n, views, C, H, W)
         logits, _ = net.forward(preprocess(crops.reshape(-1, *images.shape[1:])))
         p = softmax(logits).reshape(len(index), views, -1).mean(axis=1)  # (n, classes)
         labels = dataset.labels[index]
