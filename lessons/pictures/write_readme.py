@@ -29,7 +29,7 @@ from minizf.view.style import png
 ROOT = Path(__file__).resolve().parents[2]
 README, PICTURES, RESULTS = ROOT / "README.md", ROOT / "lessons" / "pictures", ROOT / "lessons" / "results"
 DEMO = Path("runs/demo")
-LAYERS = ("relu2", "relu3", "relu4", "relu5")
+SHOWN = {"relu2": 8, "relu5": 6}  # maps of each layer
 
 
 def main() -> None:
@@ -102,16 +102,15 @@ def run(arguments: list[str]) -> None:
         raise SystemExit(f"minizf {' '.join(arguments)} failed")
 
 
-def strongest_maps(trained: weights.Checkpoint, dataset: Dataset, maps: int = 4) -> bytes:
-    """The four maps of each layer that answer most, one plate below the other, as PNG."""
-    winners = top9.scan(trained.net, trained.preprocess, dataset, list(LAYERS))
+def strongest_maps(trained: weights.Checkpoint, dataset: Dataset) -> bytes:
+    """Some maps of two layers, one plate below the other, as PNG."""
+    winners = top9.scan(trained.net, trained.preprocess, dataset, list(SHOWN))
     plates = top9.plates_of(trained.net, trained.preprocess, dataset, winners)
     sheets = []
     for layer, plate in plates.items():
-        chosen = sorted(np.argsort(-winners[layer].value.mean(axis=1))[:maps].tolist())
-        figure = draw_plate(
-            plate, f"{dataset.name} {dataset.split}", chosen, title=f"Layer {layer.removeprefix('relu')}"
-        )
+        chosen = varied(plate, SHOWN[layer])
+        title = f"Layer {layer.removeprefix('relu')}: what excites its maps"
+        figure = draw_plate(plate, f"{dataset.name} {dataset.split}", chosen, title=title)
         sheets.append(Image.open(io.BytesIO(png(figure))).convert("RGB"))
     width = max(sheet.width for sheet in sheets)
     scaled = [
@@ -126,6 +125,14 @@ def strongest_maps(trained: weights.Checkpoint, dataset: Dataset, maps: int = 4)
     file = io.BytesIO()
     page.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def varied(plate: top9.Plate, count: int) -> list[int]:
+    """The maps that answer most, but only the first of those whose images are mostly of one class."""
+    chosen: dict[int, int] = {}
+    for number in np.argsort(-plate.winners.value.mean(axis=1)).tolist():
+        chosen.setdefault(int(np.bincount(plate.labels[number].clip(0)).argmax()), number)
+    return sorted(list(chosen.values())[:count])
 
 
 def note_training(runs: list[Run]) -> None:
