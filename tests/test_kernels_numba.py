@@ -99,10 +99,13 @@ def test_read_only_arrays_are_taken_without_compiling_anew():
     for array in locked:
         array.flags.writeable = False
     assert all(same_bits(expected, every_operation(*locked)).values())
-    kernels = [value for module in (packing, pool, products, relu, unpool, weight_grad) for value in vars(module).values()]
-    compiled = {kernel.__name__: len(kernel.signatures) for kernel in kernels if hasattr(kernel, "signatures")}
-    assert compiled["lanes_are_filters"] == 1
-    assert max(compiled.values()) == 1, compiled
+    modules = (packing, pool, products, relu, unpool, weight_grad)
+    kernels = [value for module in modules for value in vars(module).values() if hasattr(value, "signatures")]
+    assert sum(len(kernel.signatures) for kernel in kernels) > 0
+    for kernel in kernels:
+        for signature in kernel.signatures:
+            arrays = [argument for argument in signature if isinstance(argument, numba.types.Array)]
+            assert all(array.mutable for array in arrays), (kernel.__name__, signature)
 
 
 @pytest.mark.parametrize("pixels", [1, ROWS[3] - 1, ROWS[3], ROWS[3] + 1, ROWS[3] * int(products.TILES_OF[3]) + 1])
