@@ -22,7 +22,7 @@ from minizf import cli, data, weights
 from minizf.data import Dataset
 from minizf.experiments import top9
 from minizf.run import Run
-from minizf.train import evaluate
+from minizf.train import Recipe, evaluate
 from minizf.view.plates import draw_plate
 from minizf.view.style import png
 
@@ -151,6 +151,7 @@ def note_training(runs: list[Run]) -> None:
             "classes": len(config["classes"]),
             "size": config["size"],
             "epochs": len(rows),
+            "recipe": unlike_default(config["recipe"]),
             "train_images": len(data.load(config["data"], "train", config["size"])),
             "val_images": len(val_set),
             "top1": scores.top1,
@@ -162,10 +163,17 @@ def note_training(runs: list[Run]) -> None:
     path.write_text(json.dumps(table, indent=2) + "\n")
 
 
+def unlike_default(recipe: dict) -> dict:
+    """What of a run's recipe is not the default; the epochs have a column of their own."""
+    return {
+        name: value for name, value in recipe.items() if value != getattr(Recipe, name) and name != "epochs"
+    }
+
+
 def training_table() -> str:
     """lessons/results/training.json as a table."""
     lines = [
-        "| images | training / validation | classes | epochs | top-1 | top-1, ten crops | training time |",
+        "| images | training / validation | classes | epochs | top-1 | ten crops | unlike the default recipe |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in json.loads((RESULTS / "training.json").read_text()).items():
@@ -176,7 +184,7 @@ def training_table() -> str:
             str(row["epochs"]),
             f"{row['top1']:.1%}",
             f"{row['top1_ten_crops']:.1%}",
-            f"{row['minutes']:.1f} min",
+            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row["recipe"].items()),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
