@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ def missing_capabilities(config) -> dict[str, str]:
         missing["torch"] = "PyTorch or Captum is not installed; pip install 'minizf[oracle]'"
     if os.name != "posix" or not browser_path():
         missing["browser"] = "neither Chromium nor Chrome is on the PATH (on POSIX; elsewhere it cannot be driven over a pipe)"
+    if not shutil.which("g++"):
+        missing["compiler"] = "g++ is not on the PATH; apt install g++ (or your system's package)"
     if not config.getoption("--run-slow"):
         missing["slow"] = "give --run-slow"
     return missing
