@@ -1,8 +1,12 @@
 """Which implementation does the work: `kernels.use(name)`, else MINIZF_BACKEND, else the fastest that works here.
 
-An implementation is a module that has every operation of `contract.py` under the same name, taking arguments that the contract
-has already checked: C-contiguous arrays of one of its `dtypes` (perhaps read-only), and (height, width) pairs of int. It is
-imported when first used, so `import kernels` needs NumPy only. The choice holds for the whole process, all threads.
+An implementation is a module, or an object in one, that has every operation of `contract.py` under the same name, taking
+arguments that the contract has already checked: C-contiguous arrays of one of its `dtypes` (perhaps read-only), and (height,
+width) pairs of int. It is imported when first used, so `import kernels` needs NumPy only. The choice holds for the whole
+process, all threads.
+
+GPU implementations are asked for by name; the automatic choice stays on the CPU. Those called `-emulated` execute the same
+kernels on the CPU, slowly and checking every step, with NumPy arrays.
 """
 
 import importlib
@@ -36,6 +40,7 @@ class Implementation:
     dtypes: tuple[np.dtype, ...]
     remedy: str
     array_module: str = "numpy"  # whose `ndarray` the operations take and return
+    attribute: str = ""  # the object in the module whose methods are the operations; "": the module's functions are
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Loaded:
 
     name: str
     dtypes: tuple[np.dtype, ...]
-    operations: Any  # the module; Any, because each has the contract's functions and a type checker cannot know
+    operations: Any  # module or object; Any, because each has the contract's functions and a type checker cannot know
     arrays: ModuleType
 
 
@@ -59,6 +64,7 @@ KNOWN = {
 BEST_FIRST = ("numba", "numpy", "reference")
 OPERATIONS = (
     "conv2d",
+    "conv2d_relu",
     "conv2d_transpose",
     "conv2d_weight_grad",
     "maxpool2d",
@@ -67,11 +73,16 @@ OPERATIONS = (
     "relu_grad",
     "relu_maxpool",
     "unpool_relu",
+    "deconv_step",
     "lrn",
     "lrn_grad",
     "linear",
     "linear_input_grad",
     "linear_weight_grad",
+    "bias_grad",
+    "softmax_cross_entropy",
+    "sgd_update",
+    "renormalise_filters",
 )
 
 _active: Loaded | None = None
@@ -147,7 +158,9 @@ def _load(name: str, asked_by: str = "") -> Loaded:
     known = KNOWN[name]
     try:
         arrays = importlib.import_module(known.array_module)
-        operations = importlib.import_module(known.module)
+        operations: Any = importlib.import_module(known.module)
+        if known.attribute:
+            operations = getattr(operations, known.attribute)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(name, f"{error}; {known.remedy}", asked_by) from error
     missing = [operation for operation in OPERATIONS if not hasattr(operations, operation)]
