@@ -8,6 +8,8 @@
     kernels.use("numpy")            choose one for the whole process
     with kernels.use("numpy"): ...  choose one for a block
 
+    kernels.to_device(array)        a NumPy array as the implementation in use wants it; to_host the way back
+
 Without a choice, the environment variable MINIZF_BACKEND decides, else the fastest that works here.
 `contract.py` states what every operation means; `reference.py` is the definition in plain loops.
 """
@@ -18,9 +20,12 @@ from kernels import backends, contract
 from kernels.backends import BackendUnavailable, available, current, use
 from kernels.contract import (
     COLLISIONS,
+    bias_grad,
     conv2d,
+    conv2d_relu,
     conv2d_transpose,
     conv2d_weight_grad,
+    deconv_step,
     linear,
     linear_input_grad,
     linear_weight_grad,
@@ -30,10 +35,14 @@ from kernels.contract import (
     relu,
     relu_grad,
     relu_maxpool,
+    renormalise_filters,
+    sgd_update,
+    softmax_cross_entropy,
     unpool2d,
     unpool_relu,
 )
 from kernels.sizes import conv_output_size, pool_output_size
+from kernels.transfer import to_device, to_host
 
 __all__ = [
     "COLLISIONS",
@@ -41,12 +50,15 @@ __all__ = [
     "BackendUnavailable",
     "available",
     "backends",
+    "bias_grad",
     "contract",
     "conv2d",
+    "conv2d_relu",
     "conv2d_transpose",
     "conv2d_weight_grad",
     "conv_output_size",
     "current",
+    "deconv_step",
     "linear",
     "linear_input_grad",
     "linear_weight_grad",
@@ -57,6 +69,11 @@ __all__ = [
     "relu",
     "relu_grad",
     "relu_maxpool",
+    "renormalise_filters",
+    "sgd_update",
+    "softmax_cross_entropy",
+    "to_device",
+    "to_host",
     "unpool2d",
     "unpool_relu",
     "use",

@@ -4,6 +4,7 @@ Every error names the operation, what came, what was expected and what to do. Ch
 operations thousands of times.
 """
 
+from itertools import combinations
 from math import isfinite, prod
 
 import numpy as np
@@ -50,6 +51,43 @@ def switches(operation: str, backend: Loaded, value: Array, y: Array, window: tu
                 f"{window[0] * window[1] - 1}; use the size that maxpool2d was given"
             )
     return value
+
+
+def labels(operation: str, backend: Loaded, value: np.ndarray, images: int, classes: int) -> Array:
+    """Class numbers (N,) of the host -> int32 in the implementation's array library."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(
+            f"{operation}: labels are a {type(value).__module__}.{type(value).__qualname__}; labels are checked on the host, "
+            "so give a NumPy array of integers, whatever the implementation"
+        )
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{operation}: labels are {value.dtype}; expected integers, the numbers of the classes")
+    if value.shape != (images,):
+        raise ValueError(f"{operation}: labels are {value.shape}, expected ({images},), one for each image")
+    if images and not 0 <= value.min() <= value.max() < classes:
+        raise ValueError(
+            f"{operation}: labels are {value.min()} to {value.max()}, expected 0 to {classes - 1}, one of the {classes} classes"
+        )
+    return backend.arrays.asarray(np.ascontiguousarray(value, np.int32))
+
+
+def in_place(operation: str, backend: Loaded, name: str, value: Array) -> Array:
+    """An array that the operation writes to: nothing may be copied, or the caller's would stay as it was."""
+    if floats(operation, backend, name, value) is not value:
+        raise ValueError(
+            f"{operation}: {name} is changed in place, so it must be C-contiguous and aligned as it is; "
+            f"make it so once with {backend.arrays.__name__}.array({name}, order='C')"
+        )
+    if not getattr(value.flags, "writeable", True):  # CuPy's arrays always are
+        raise ValueError(f"{operation}: {name} is changed in place, but it is read-only; give a copy of it")
+    return value
+
+
+def apart(operation: str, backend: Loaded, **arrays: Array) -> None:
+    """No two of the arrays use the same memory, which one of them is written to."""
+    for (name, one), (other_name, other) in combinations(arrays.items(), 2):
+        if backend.arrays.may_share_memory(one, other):
+            raise ValueError(f"{operation}: {name} and {other_name} share memory; give arrays of their own")
 
 
 def same_dtype(operation: str, name: str, one: Array, other_name: str, other: Array) -> None:

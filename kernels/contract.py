@@ -3,15 +3,18 @@
     images   x (N, C, H, W)      filters  w (K, C, R, S)      outputs  y (N, K, P, Q)
 
 Arrays are C-contiguous float32 (float64 too in `reference` and `numpy`); others are copied to that layout. All arrays of one
-call have the same dtype. `stride`, `pad` and `size` are an int or a pair (height, width). Inputs are never modified, results
-are always new arrays, two runs give the same bits. NaN and infinity go through as IEEE arithmetic says, without a warning;
-whether padding times infinity counts as 0 or NaN is left open.
+call have the same dtype. `stride`, `pad` and `size` are an int or a pair (height, width). Inputs are never modified and results
+are always new arrays, except in `sgd_update` and `renormalise_filters`, which work in place; two runs give the same bits. NaN
+and infinity go through as IEEE arithmetic says, without a warning; whether padding times infinity counts as 0 or NaN is left
+open.
 
 TypeError: not an array, wrong dtype, mixed dtypes. ValueError: everything else that does not fit.
 """
 
+import numpy as np
+
 from kernels import checks
-from kernels.backends import Array, active
+from kernels.backends import Array, Loaded, active
 from kernels.checks import agree, floats, map_size, same_dtype, same_shape
 from kernels.sizes import Pair, check_pool_pad, output_size, pair
 
@@ -25,21 +28,12 @@ def conv2d(x: Array, w: Array, b: Array | None = None, stride: Pair = 1, pad: Pa
 
     x (N,C,H,W), w (K,C,R,S), b (K,) or None -> y (N,K,P,Q). Positions outside x count as 0. Paper section 2.
     """
-    backend = active()
-    x = floats("conv2d", backend, "x", x, "NCHW")
-    w = floats("conv2d", backend, "w", w, "KCRS")
-    same_dtype("conv2d", "x", x, "w", w)
-    step, border = pair("conv2d", "stride", stride, 1), pair("conv2d", "pad", pad, 0)
-    agree(
-        "conv2d", "x has {} channels", x.shape[1], "the filters expect {}", w.shape[1], "x is (N, C, H, W), w is (K, C, R, S)"
-    )
-    if b is not None:
-        b = floats("conv2d", backend, "b", b, "K")
-        same_dtype("conv2d", "x", x, "b", b)
-        agree("conv2d", "b has {} values", b.shape[0], "w has {} filters", w.shape[0], "give one bias for each filter")
-    out = output_size("conv2d", "filter", x.shape[2:], w.shape[2:], step, border)
-    checks.elements("conv2d", "y", (x.shape[0], w.shape[0], *out))
-    return backend.operations.conv2d(x, w, b, step, border)
+    return _conv("conv2d", x, w, b, stride, pad)
+
+
+def conv2d_relu(x: Array, w: Array, b: Array | None = None, stride: Pair = 1, pad: Pair = 0) -> Array:
+    """relu(conv2d(x, w, b, stride, pad)) in one pass, equal to the two steps bit for bit."""
+    return _conv("conv2d_relu", x, w, b, stride, pad)
 
 
 def conv2d_transpose(dy: Array, w: Array, stride: Pair, pad: Pair, size: Pair) -> Array:
@@ -114,6 +108,40 @@ def unpool_relu(
 ) -> Array:
     """relu(unpool2d(...)) in one pass, equal to the two steps bit for bit: the deconvnet's unpool and rectify."""
     return _unpool("unpool_relu", y, switches, size, stride, pad, out_size, collisions)
+
+
+def deconv_step(
+    y: Array,
+    switches: Array,
+    pool_size: Pair,
+    pool_stride: Pair,
+    pool_pad: Pair,
+    w: Array,
+    stride: Pair,
+    pad: Pair,
+    size: Pair,
+    collisions: str = "sum",
+) -> Array:
+    """One step of the deconvnet, down through a pooling, a ReLU and a convolution: unpool, rectify, filter (paper, figure 1).
+
+        dx = conv2d_transpose(unpool_relu(y, switches, pool_size, pool_stride, pool_pad, (P, Q), collisions), w, stride, pad, size)
+
+    y, switches (N,K,P',Q'), w (K,C,R,S) -> dx (N,C,H,W). `size` is (H, W), what the convolution read; (P, Q) is what it gave
+    and the pooling read. Equal to the steps up to rounding: an implementation need never write down the maps (N,K,P,Q).
+    """
+    operation, backend = "deconv_step", active()
+    w = floats(operation, backend, "w", w, "KCRS")
+    step, border = pair(operation, "stride", stride, 1), pair(operation, "pad", pad, 0)
+    whole = pair(operation, "size", size, 1)
+    maps = output_size(operation, "filter", whole, w.shape[2:], step, border)
+    y, switches, *pooling = _unpooling(
+        operation, backend, y, switches, (pool_size, pool_stride, pool_pad), maps, collisions, prefix="pool_"
+    )
+    same_dtype(operation, "y", y, "w", w)
+    agree(operation, "y has {} maps", y.shape[1], "w has {} filters", w.shape[0], "give one map for each filter")
+    checks.elements(operation, "the unpooled signal", (*y.shape[:2], *maps))
+    checks.elements(operation, "dx", (y.shape[0], w.shape[1], *whole))
+    return backend.operations.deconv_step(y, switches, *pooling, w, step, border, whole, collisions)
 
 
 def relu(x: Array) -> Array:
@@ -205,6 +233,80 @@ def linear_weight_grad(x: Array, dy: Array) -> Array:
     return backend.operations.linear_weight_grad(x, dy)
 
 
+def bias_grad(dy: Array) -> Array:
+    """The gradient of conv2d or linear for its bias: dy summed over all but its maps.
+
+    dy (N,K,P,Q) -> db (K,), db[k] = sum over n,p,q of dy[n,k,p,q]; dy (N,K) -> db (K,), db[k] = sum over n of dy[n,k].
+    """
+    backend = active()
+    letters = "NK" if getattr(dy, "ndim", 4) == 2 else "NKPQ"
+    return backend.operations.bias_grad(floats("bias_grad", backend, "dy", dy, letters))
+
+
+def softmax_cross_entropy(logits: Array, labels: np.ndarray) -> tuple[Array, Array]:
+    """The surprise at the true class, in nats, and the gradient of its mean over the images.
+
+        p[n,g] = exp(logits[n,g]) / sum over j of exp(logits[n,j])          (paper section 2: a softmax, cross-entropy loss)
+        losses[n] = -log p[n, labels[n]]        dlogits[n,g] = (p[n,g] - (1 if g is labels[n] else 0)) / N
+
+    logits (N,G), labels (N,) -> losses (N,), dlogits (N,G). The largest logit of a row is subtracted first, so large ones do not
+    overflow. Labels are a NumPy array of integers 0 ... G-1 whatever the implementation: they are checked on the host.
+    """
+    backend = active()
+    logits = floats("softmax_cross_entropy", backend, "logits", logits, "NG")
+    classes = checks.labels("softmax_cross_entropy", backend, labels, *logits.shape)
+    return backend.operations.softmax_cross_entropy(logits, classes)
+
+
+def sgd_update(w: Array, v: Array, dw: Array, rate: float, momentum: float, decay: float) -> None:
+    """One step of gradient descent with momentum and weight decay, in place (Krizhevsky et al. 2012, section 5).
+
+        v <- momentum * v - rate * dw - rate * decay * w          w <- w + v
+
+    w, v, dw have the same shape, any. w and v must be C-contiguous and writeable; dw is only read.
+    """
+    backend = active()
+    w = checks.in_place("sgd_update", backend, "w", w)
+    v = checks.in_place("sgd_update", backend, "v", v)
+    dw = floats("sgd_update", backend, "dw", dw)
+    for name, other in (("v", v), ("dw", dw)):
+        same_dtype("sgd_update", "w", w, name, other)
+        same_shape("sgd_update", "w", w, name, other)
+    checks.apart("sgd_update", backend, w=w, v=v, dw=dw)
+    numbers = (("rate", rate), ("momentum", momentum), ("decay", decay))
+    backend.operations.sgd_update(w, v, dw, *(checks.number("sgd_update", name, value, least=0.0) for name, value in numbers))
+
+
+def renormalise_filters(w: Array, radius: float) -> None:
+    """Every filter whose root mean square exceeds `radius` is scaled back to it, in place (paper section 3).
+
+        rms[k] = sqrt(mean over all numbers of w[k] of their squares)        w[k] <- w[k] * radius / rms[k]  where rms[k] > radius
+
+    w (K, ...), C-contiguous and writeable. A filter that holds a NaN stays as it is.
+    """
+    backend = active()
+    w = checks.in_place("renormalise_filters", backend, "w", w)
+    backend.operations.renormalise_filters(w, checks.number("renormalise_filters", "radius", radius, above=0.0))
+
+
+def _conv(operation: str, x: Array, w: Array, b: Array | None, stride: Pair, pad: Pair) -> Array:
+    backend = active()
+    x = floats(operation, backend, "x", x, "NCHW")
+    w = floats(operation, backend, "w", w, "KCRS")
+    same_dtype(operation, "x", x, "w", w)
+    step, border = pair(operation, "stride", stride, 1), pair(operation, "pad", pad, 0)
+    agree(
+        operation, "x has {} channels", x.shape[1], "the filters expect {}", w.shape[1], "x is (N, C, H, W), w is (K, C, R, S)"
+    )
+    if b is not None:
+        b = floats(operation, backend, "b", b, "K")
+        same_dtype(operation, "x", x, "b", b)
+        agree(operation, "b has {} values", b.shape[0], "w has {} filters", w.shape[0], "give one bias for each filter")
+    out = output_size(operation, "filter", x.shape[2:], w.shape[2:], step, border)
+    checks.elements(operation, "y", (x.shape[0], w.shape[0], *out))
+    return getattr(backend.operations, operation)(x, w, b, step, border)
+
+
 def _pool(operation: str, x: Array, size: Pair, stride: Pair, pad: Pair) -> tuple[Array, Array]:
     backend = active()
     x = floats(operation, backend, "x", x, "NCHW")
@@ -218,26 +320,40 @@ def _unpool(
     operation: str, y: Array, switches: Array, size: Pair, stride: Pair, pad: Pair, out_size: Pair, collisions: str
 ) -> Array:
     backend = active()
-    y = floats(operation, backend, "y", y, "NCPQ")
-    window, step, border = _pool_pairs(operation, size, stride, pad)
     whole = pair(operation, "out_size", out_size, 1)
+    y, switches, *pooling = _unpooling(operation, backend, y, switches, (size, stride, pad), whole, collisions)
+    checks.elements(operation, "x", (*y.shape[:2], *whole))
+    return getattr(backend.operations, operation)(y, switches, *pooling, whole, collisions)
+
+
+def _unpooling(
+    operation: str,
+    backend: Loaded,
+    y: Array,
+    switches: Array,
+    pooling: tuple[Pair, Pair, Pair],
+    whole: tuple[int, int],
+    collisions: str,
+    prefix: str = "",
+) -> tuple[Array, Array, tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """y, switches, size, stride and pad of an unpooling to maps of size `whole`, all checked."""
+    y = floats(operation, backend, "y", y, "NCPQ")
+    window, step, border = _pool_pairs(operation, *pooling, prefix)
     if collisions not in COLLISIONS:
         known = ", ".join(COLLISIONS)
         raise ValueError(f"{operation}: collisions is {collisions!r}; expected one of: {known}")
     out = output_size(operation, "window", whole, window, step, border)
     map_size(operation, "y", y.shape[2:], out, whole, "windows", window, step, border)
-    switches = checks.switches(operation, backend, switches, y, window)
-    checks.elements(operation, "x", (*y.shape[:2], *whole))
-    return getattr(backend.operations, operation)(y, switches, window, step, border, whole, collisions)
+    return y, checks.switches(operation, backend, switches, y, window), window, step, border
 
 
 def _pool_pairs(
-    operation: str, size: Pair, stride: Pair, pad: Pair
+    operation: str, size: Pair, stride: Pair, pad: Pair, prefix: str = ""
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     window, step, border = (
-        pair(operation, "size", size, 1),
-        pair(operation, "stride", stride, 1),
-        pair(operation, "pad", pad, 0),
+        pair(operation, f"{prefix}size", size, 1),
+        pair(operation, f"{prefix}stride", stride, 1),
+        pair(operation, f"{prefix}pad", pad, 0),
     )
     check_pool_pad(operation, window, border)
     checks.places(operation, window)

@@ -30,6 +30,11 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pa
     return y
 
 
+def conv2d_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
+    y = conv2d(x, w, b, stride, pad)
+    return _rectify(y, y)
+
+
 @without_warnings
 def conv2d_transpose(dy: np.ndarray, w: np.ndarray, stride: Sides, pad: Sides, size: Sides) -> np.ndarray:
     filters, channels, window = len(w), w.shape[1], (w.shape[2], w.shape[3])
@@ -99,9 +104,7 @@ def unpool2d(
 
 @without_warnings
 def relu(x: np.ndarray) -> np.ndarray:
-    y = np.maximum(x, 0)
-    y += 0.0  # -0.0 becomes 0.0
-    return y
+    return _rectify(x, np.empty_like(x))
 
 
 @without_warnings
@@ -117,6 +120,23 @@ def unpool_relu(
     y: np.ndarray, switches: np.ndarray, size: Sides, stride: Sides, pad: Sides, out_size: Sides, collisions: str
 ) -> np.ndarray:
     return relu(unpool2d(y, switches, size, stride, pad, out_size, collisions))
+
+
+def deconv_step(
+    y: np.ndarray,
+    switches: np.ndarray,
+    pool_size: Sides,
+    pool_stride: Sides,
+    pool_pad: Sides,
+    w: np.ndarray,
+    stride: Sides,
+    pad: Sides,
+    size: Sides,
+    collisions: str,
+) -> np.ndarray:
+    maps = _out_size(size, (w.shape[2], w.shape[3]), stride, pad)
+    signal = unpool2d(y, switches, pool_size, pool_stride, pool_pad, maps, collisions)
+    return conv2d_transpose(_rectify(signal, signal), w, stride, pad, size)
 
 
 @without_warnings
@@ -159,6 +179,47 @@ def linear_input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
 @without_warnings
 def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     return dy.T @ x
+
+
+@without_warnings
+def bias_grad(dy: np.ndarray) -> np.ndarray:
+    return dy.reshape(*dy.shape[:2], -1).sum(axis=2).sum(axis=0)
+
+
+@without_warnings
+def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(len(logits))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    dlogits = np.exp(shifted)
+    totals = dlogits.sum(axis=1)
+    dlogits /= totals[:, None]
+    dlogits[rows, labels] -= 1
+    dlogits /= max(len(logits), 1)
+    return np.log(totals) - shifted[rows, labels], dlogits
+
+
+@without_warnings
+def sgd_update(w: np.ndarray, v: np.ndarray, dw: np.ndarray, rate: float, momentum: float, decay: float) -> None:
+    v *= momentum
+    v -= rate * dw
+    if decay:
+        v -= rate * decay * w
+    w += v
+
+
+@without_warnings
+def renormalise_filters(w: np.ndarray, radius: float) -> None:
+    rms = np.sqrt(np.square(w.reshape(len(w), -1)).mean(axis=1))
+    for k in np.flatnonzero(rms > radius):
+        w[k] *= radius / rms[k]
+
+
+@without_warnings
+def _rectify(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """relu of x, into y."""
+    np.maximum(x, 0, out=y)
+    y += 0.0  # -0.0 becomes 0.0
+    return y
 
 
 def _out_size(size: Sides, window: Sides, stride: Sides, pad: Sides) -> Sides:

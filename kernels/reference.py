@@ -5,7 +5,7 @@ once, into an array of the arguments' dtype, so this is also the most exact impl
 """
 
 from collections.abc import Iterator
-from math import isnan
+from math import exp, isnan, log, sqrt
 
 import numpy as np
 
@@ -25,6 +25,10 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pa
                 total += float(w[k, c, r, s]) * float(x[n, c, i, j])
         y[n, k, p, q] = total
     return y
+
+
+def conv2d_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
+    return relu(conv2d(x, w, b, stride, pad))
 
 
 @without_warnings
@@ -103,6 +107,23 @@ def unpool_relu(
     return relu(unpool2d(y, switches, size, stride, pad, out_size, collisions))
 
 
+def deconv_step(
+    y: np.ndarray,
+    switches: np.ndarray,
+    pool_size: Sides,
+    pool_stride: Sides,
+    pool_pad: Sides,
+    w: np.ndarray,
+    stride: Sides,
+    pad: Sides,
+    size: Sides,
+    collisions: str,
+) -> np.ndarray:
+    maps = _out_size(size, w.shape[2:], stride, pad)
+    signal = unpool_relu(y, switches, pool_size, pool_stride, pool_pad, maps, collisions)
+    return conv2d_transpose(signal, w, stride, pad, size)
+
+
 @without_warnings
 def lrn(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> tuple[np.ndarray, np.ndarray]:
     y, scale = np.empty_like(x), np.empty_like(x)
@@ -158,9 +179,52 @@ def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     return dw
 
 
+@without_warnings
+def bias_grad(dy: np.ndarray) -> np.ndarray:
+    db = np.zeros(dy.shape[1])  # float64
+    for n, k, *pixel in np.ndindex(dy.shape):
+        db[k] += float(dy[n, k, *pixel])
+    return db.astype(dy.dtype)
+
+
+@without_warnings
+def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    images, classes = logits.shape
+    losses, dlogits = np.empty(images, logits.dtype), np.empty_like(logits)
+    for n in range(images):
+        largest = max(float(logit) for logit in logits[n])
+        shifted = [float(logit) - largest for logit in logits[n]]
+        total = sum(exp(logit) for logit in shifted)
+        losses[n] = log(total) - shifted[labels[n]]
+        for g in range(classes):
+            dlogits[n, g] = (exp(shifted[g]) / total - (g == labels[n])) / images
+    return losses, dlogits
+
+
+@without_warnings
+def sgd_update(w: np.ndarray, v: np.ndarray, dw: np.ndarray, rate: float, momentum: float, decay: float) -> None:
+    for position in np.ndindex(w.shape):
+        weight = float(w[position])
+        v[position] = momentum * float(v[position]) - rate * float(dw[position]) - rate * decay * weight
+        w[position] = weight + float(v[position])
+
+
+@without_warnings
+def renormalise_filters(w: np.ndarray, radius: float) -> None:
+    for k in range(len(w)):
+        rms = sqrt(sum(float(value) * float(value) for value in w[k].flat) / w[k].size)
+        if rms > radius:
+            for position in np.ndindex(w[k].shape):
+                w[k][position] = float(w[k][position]) * (radius / rms)
+
+
 def _outputs(x: np.ndarray, maps: int, window: Sides, stride: Sides, pad: Sides) -> np.ndarray:
-    out = [(side + 2 * p - r) // s + 1 for side, r, s, p in zip(x.shape[2:], window, stride, pad, strict=True)]
-    return np.empty((x.shape[0], maps, *out), x.dtype)
+    return np.empty((x.shape[0], maps, *_out_size(x.shape[2:], window, stride, pad)), x.dtype)
+
+
+def _out_size(size: Sides, window: Sides, stride: Sides, pad: Sides) -> Sides:
+    height, width = ((side + 2 * p - r) // s + 1 for side, r, s, p in zip(size, window, stride, pad, strict=True))
+    return height, width
 
 
 def _inside(p: int, q: int, window: Sides, stride: Sides, pad: Sides, size: Sides) -> Iterator[tuple[int, int, int, int]]:

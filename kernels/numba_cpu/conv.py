@@ -17,6 +17,7 @@ from kernels.numba_cpu.machine import LANES
 from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import filter_taps, flat, pack_rows, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
+from kernels.numba_cpu.relu import rectify
 
 
 def conv2d(x, w, b, stride, pad):
@@ -42,6 +43,13 @@ def conv2d(x, w, b, stride, pad):
         padded(x, ph, pw, tall, wide), taps, panels, panel_taps, bias, flat(y), filters, vectors, images,
         (p, q, channels * tall * wide, sh * wide, sw, channels), writes, p * q
     )  # fmt: skip
+    return y
+
+
+def conv2d_relu(x, w, b, stride, pad):
+    """relu(conv2d(...)), bit for bit."""
+    y = conv2d(x, w, b, stride, pad)
+    rectify(flat(y), flat(y))
     return y
 
 

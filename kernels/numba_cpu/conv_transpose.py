@@ -23,6 +23,7 @@ from kernels.numba_cpu.machine import LANES
 from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import flat, padded
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
+from kernels.numba_cpu.unpool import unpool_relu
 
 
 def conv2d_transpose(dy, w, stride, pad, size):
@@ -60,6 +61,13 @@ def conv2d_transpose(dy, w, stride, pad, size):
                     (high, broad, filters * tall * wide, wide, 1, filters), writes, height * width
                 )  # fmt: skip
     return dx
+
+
+def deconv_step(y, switches, pool_size, pool_stride, pool_pad, w, stride, pad, size, collisions="sum"):
+    """y, switches (N,K,P',Q'), w (K,C,R,S), size (H,W) -> dx (N,C,H,W)."""
+    maps = [(n + 2 * p - r) // s + 1 for n, r, s, p in zip(size, w.shape[2:], stride, pad, strict=True)]
+    signal = unpool_relu(y, switches, pool_size, pool_stride, pool_pad, tuple(maps), collisions)
+    return conv2d_transpose(signal, w, stride, pad, size)
 
 
 def _phases(length, taps, stride, pad):
