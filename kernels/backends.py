@@ -53,12 +53,18 @@ class Loaded:
     arrays: ModuleType
 
 
+GPU_REMEDY = "it needs an NVIDIA GPU, its driver and CuPy: pip install cupy-cuda13x"
+EMULATOR_REMEDY = "it needs the C++ compiler g++: apt install g++ (or your system's way)"
 KNOWN = {
     known.name: known
     for known in (
         Implementation("reference", "kernels.reference", (FLOAT32, FLOAT64), "install NumPy: pip install numpy"),
         Implementation("numpy", "kernels.numpy_blas", (FLOAT32, FLOAT64), "install NumPy: pip install numpy"),
         Implementation("numba", "kernels.numba_cpu", (FLOAT32,), "install Numba: pip install 'numba>=0.61'"),
+        Implementation("cuda", "kernels.cuda.on_gpu", (FLOAT32,), GPU_REMEDY, "cupy", "fp32"),
+        Implementation("cuda-tf32", "kernels.cuda.on_gpu", (FLOAT32,), GPU_REMEDY, "cupy", "tf32"),
+        Implementation("cuda-emulated", "kernels.cuda.emulated", (FLOAT32,), EMULATOR_REMEDY, attribute="fp32"),
+        Implementation("cuda-tf32-emulated", "kernels.cuda.emulated", (FLOAT32,), EMULATOR_REMEDY, attribute="tf32"),
     )
 }
 BEST_FIRST = ("numba", "numpy", "reference")
