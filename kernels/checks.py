@@ -71,9 +71,9 @@ def labels(operation: str, backend: Loaded, value: np.ndarray, images: int, clas
     return backend.arrays.asarray(np.ascontiguousarray(value, np.int32))
 
 
-def in_place(operation: str, backend: Loaded, name: str, value: Array) -> Array:
+def in_place(operation: str, backend: Loaded, name: str, value: Array, letters: str | None = None) -> Array:
     """An array that the operation writes to: nothing may be copied, or the caller's would stay as it was."""
-    if floats(operation, backend, name, value) is not value:
+    if floats(operation, backend, name, value, letters) is not value:
         raise ValueError(
             f"{operation}: {name} is changed in place, so it must be C-contiguous and aligned as it is; "
             f"make it so once with {backend.arrays.__name__}.array({name}, order='C')"

@@ -124,7 +124,8 @@ def deconv_step(
 ) -> Array:
     """One step of the deconvnet, down through a pooling, a ReLU and a convolution: unpool, rectify, filter (paper, figure 1).
 
-        dx = conv2d_transpose(unpool_relu(y, switches, pool_size, pool_stride, pool_pad, (P, Q), collisions), w, stride, pad, size)
+        r  = unpool_relu(y, switches, pool_size, pool_stride, pool_pad, (P, Q), collisions)
+        dx = conv2d_transpose(r, w, stride, pad, size)
 
     y, switches (N,K,P',Q'), w (K,C,R,S) -> dx (N,C,H,W). `size` is (H, W), what the convolution read; (P, Q) is what it gave
     and the pooling read. Equal to the steps up to rounding: an implementation need never write down the maps (N,K,P,Q).
@@ -249,7 +250,7 @@ def softmax_cross_entropy(logits: Array, labels: np.ndarray) -> tuple[Array, Arr
         p[n,g] = exp(logits[n,g]) / sum over j of exp(logits[n,j])          (paper section 2: a softmax, cross-entropy loss)
         losses[n] = -log p[n, labels[n]]        dlogits[n,g] = (p[n,g] - (1 if g is labels[n] else 0)) / N
 
-    logits (N,G), labels (N,) -> losses (N,), dlogits (N,G). The largest logit of a row is subtracted first, so large ones do not
+    logits (N,G), labels (N,) -> losses (N,), dlogits (N,G). The largest logit of a row is subtracted first, so that exp cannot
     overflow. Labels are a NumPy array of integers 0 ... G-1 whatever the implementation: they are checked on the host.
     """
     backend = active()
@@ -280,12 +281,12 @@ def sgd_update(w: Array, v: Array, dw: Array, rate: float, momentum: float, deca
 def renormalise_filters(w: Array, radius: float) -> None:
     """Every filter whose root mean square exceeds `radius` is scaled back to it, in place (paper section 3).
 
-        rms[k] = sqrt(mean over all numbers of w[k] of their squares)        w[k] <- w[k] * radius / rms[k]  where rms[k] > radius
+        rms[k] = sqrt(mean of the squares of all numbers of w[k])        w[k] <- w[k] * radius / rms[k]  where rms[k] > radius
 
     w (K, ...), C-contiguous and writeable. A filter that holds a NaN stays as it is.
     """
     backend = active()
-    w = checks.in_place("renormalise_filters", backend, "w", w)
+    w = checks.in_place("renormalise_filters", backend, "w", w, "KCRS"[: getattr(w, "ndim", 4)])
     backend.operations.renormalise_filters(w, checks.number("renormalise_filters", "radius", radius, above=0.0))
 
 

@@ -183,7 +183,7 @@ def linear_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 @without_warnings
 def bias_grad(dy: np.ndarray) -> np.ndarray:
-    return dy.reshape(*dy.shape[:2], -1).sum(axis=2).sum(axis=0)
+    return dy.sum(axis=(0, *range(2, dy.ndim)))
 
 
 @without_warnings

@@ -211,11 +211,11 @@ def sgd_update(w: np.ndarray, v: np.ndarray, dw: np.ndarray, rate: float, moment
 
 @without_warnings
 def renormalise_filters(w: np.ndarray, radius: float) -> None:
-    for k in range(len(w)):
-        rms = sqrt(sum(float(value) * float(value) for value in w[k].flat) / w[k].size)
+    for one in w.reshape(len(w), -1):  # views: what is written to a filter is written to w
+        rms = sqrt(sum(float(value) * float(value) for value in one) / one.size)
         if rms > radius:
-            for position in np.ndindex(w[k].shape):
-                w[k][position] = float(w[k][position]) * (radius / rms)
+            for i in range(one.size):
+                one[i] = float(one[i]) * (radius / rms)
 
 
 def _outputs(x: np.ndarray, maps: int, window: Sides, stride: Sides, pad: Sides) -> np.ndarray:

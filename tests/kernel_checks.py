@@ -2,7 +2,6 @@
 
 `test_kernels_agree` runs them on every implementation, `test_planted_bugs` on implementations broken on purpose. They call the
 operations through `kernels`, and compare with `kernels.reference` computing in float64 or with arrays that PyTorch made.
-Error bounds are those of a sum of n rounded products: n * eps * sum of the products' magnitudes.
 """
 
 from itertools import product
@@ -10,6 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from comparing import call, close, exactly, inner, normal, same
+from training_checks import (
+    BIASES,
+    FILTERS,
+    LOGITS,
+    WEIGHTS,
+    check_bias_grad,
+    check_renormalise_filters,
+    check_sgd_update,
+    check_softmax_cross_entropy,
+)
 
 import kernels
 from kernels import reference
@@ -27,6 +37,15 @@ class Conv(NamedTuple):
 
 class Pool(NamedTuple):
     x: tuple[int, int, int, int]
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+
+
+class Step(NamedTuple):
+    """A convolution followed by a pooling, which `deconv_step` goes down through."""
+
+    conv: Conv
     size: tuple[int, int]
     stride: tuple[int, int]
     pad: tuple[int, int]
@@ -59,6 +78,14 @@ POOLS = (
     Pool((0, 3, 4, 5), (2, 2), (2, 2), (0, 0)),
     Pool((1, 2, 17, 16), (16, 16), (1, 5), (0, 0)),  # the largest window a switch can name
 )
+STEPS = (
+    Step(CONVS[0], (1, 1), (1, 1), (0, 0)),
+    Step(Conv((2, 3, 13, 11), 5, (3, 2), (2, 1), (1, 0)), (3, 3), (2, 2), (1, 1)),
+    Step(Conv((1, 2, 9, 14), 4, (2, 3), (1, 2), (2, 1)), (3, 2), (1, 1), (0, 1)),  # up to six windows name one position
+    Step(Conv((3, 5, 8, 7), 2, (1, 2), (3, 2), (0, 0)), (2, 2), (2, 3), (0, 0)),  # stride larger than filter and window
+    Step(Conv((0, 2, 4, 3), 3, (2, 2), (1, 1), (0, 0)), (2, 2), (1, 1), (0, 0)),
+    Step(Conv((1, 7, 11, 17), 19, (3, 3), (1, 1), (1, 1)), (3, 3), (2, 2), (0, 0)),
+)
 LRNS = (
     Lrn((1, 1, 1, 1), 5, 0.5, 0.75, 2.0),
     Lrn((2, 7, 3, 5), 5, 0.5, 0.75, 2.0),
@@ -67,61 +94,6 @@ LRNS = (
     Lrn((0, 3, 2, 4), 3, 0.1, 0.5, 1.0),
 )
 LINEARS = ((1, 1, 1), (3, 11, 7), (5, 2, 13), (0, 4, 3), (2, 67, 35))  # N, F, G
-
-
-def call(operation, *arguments):
-    """The operation's result, having checked what holds for all: inputs untouched, a new contiguous array, same bits again.
-
-    The first result is filled with NaN before the second call, so that values an implementation never wrote show.
-    """
-    arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
-    before = [array.tobytes() for array in arrays]
-    results = []
-    for _ in range(2):
-        result = getattr(kernels, operation)(*arguments)
-        outputs = result if isinstance(result, tuple) else (result,)
-        for output in outputs:
-            assert output.flags.c_contiguous, f"{operation}: the result is not C-contiguous"
-            assert not any(np.shares_memory(output, array) for array in arrays), f"{operation}: the result is an input"
-        results.append([output.copy() for output in outputs])
-        for output in outputs:
-            output.fill(np.nan if output.dtype.kind == "f" else 255)
-    assert [array.tobytes() for array in arrays] == before, f"{operation}: an input was modified"
-    first, second = results
-    for one, other in zip(first, second, strict=True):
-        assert one.tobytes() == other.tobytes(), f"{operation}: two runs differ"
-    return tuple(second) if len(second) > 1 else second[0]
-
-
-def close(what, actual, expected, bound):
-    """Same shape, finite at the same places, the same NaN and infinities, the rest within `bound` (an array or a number)."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
-    finite = np.isfinite(expected)
-    assert np.array_equal(np.isfinite(actual), finite), f"{what}: not finite at other places than expected"
-    assert np.array_equal(actual[~finite], expected[~finite], equal_nan=True), f"{what}: other NaN or infinities"
-    error = np.abs(np.where(finite, actual, 0).astype(np.float64) - np.where(finite, expected, 0))
-    worst = np.max(error - bound, initial=0)
-    assert not (error > bound).any(), f"{what}: off by up to {error.max():.3g}, beyond its bound by {worst:.3g}"
-
-
-def same(what, actual, expected):
-    assert actual.dtype == expected.dtype, f"{what}: {actual.dtype}, expected {expected.dtype}"
-    assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
-    assert actual.tobytes() == expected.tobytes(), f"{what}: not the same bits"
-
-
-def normal(rng, shape, dtype):
-    return rng.standard_normal(shape).astype(dtype)
-
-
-def exactly(operation, terms, *arguments):
-    """The reference's result in float64, and the bound for an implementation that sums `terms` products in the given dtype."""
-    dtype = arguments[0].dtype
-    wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
-    magnitudes = [np.abs(a) if isinstance(a, np.ndarray) else a for a in wide]
-    expected = getattr(reference, operation)(*wide)
-    return expected, (terms + 2) * np.finfo(dtype).eps * getattr(reference, operation)(*magnitudes)
 
 
 def conv_arrays(case, seed, dtype):
@@ -153,6 +125,17 @@ def check_conv2d_weight_grad(case, seed, dtype):
     )
 
 
+def check_conv2d_relu(case, seed, dtype):
+    """Equal to the two steps, bit for bit, NaN and infinity included."""
+    x, w, b, _ = conv_arrays(case, seed, dtype)
+    for value in (None, np.nan, -np.inf):
+        if value is not None:
+            x.reshape(-1)[x.size // 2 : x.size // 2 + 1] = value
+        for bias in (b, None):
+            arguments = x, w, bias, case.stride, case.pad
+            same(f"conv2d_relu, {value} in x", call("conv2d_relu", *arguments), call("relu", call("conv2d", *arguments)))
+
+
 def check_conv_adjoint(case, seed, dtype):
     """<conv(x), dy> = <x, conv_transpose(dy)> = <w, weight_grad(x, dy)>"""
     x, w, _, dy = conv_arrays(case, seed, dtype)
@@ -163,10 +146,6 @@ def check_conv_adjoint(case, seed, dtype):
     bound = (w.size + dy.size) * np.finfo(dtype).eps * magnitude
     close("<conv(x), dy> and <x, transpose(dy)>", inner(y, dy), inner(x, dx), bound)
     close("<conv(x), dy> and <w, weight_grad>", inner(y, dy), inner(w, dw), bound)
-
-
-def inner(a, b):
-    return np.sum(a.astype(np.float64) * b.astype(np.float64))
 
 
 def pool_inputs(case, seed, dtype):
@@ -233,6 +212,17 @@ def check_fused(case, seed, dtype):
         for values, collisions in product((y, signal), kernels.COLLISIONS):
             arguments = values, switches, *case[1:], case.x[2:], collisions
             same(f"unpool_relu, {collisions}", call("unpool_relu", *arguments), call("relu", call("unpool2d", *arguments)))
+
+
+def check_deconv_step(case, seed, dtype):
+    """Unpool, rectify, filter: the three steps of the reference, in one."""
+    _, w, _, maps = conv_arrays(case.conv, seed, dtype)
+    pooled, switches = reference.maxpool2d(maps, *case[1:])
+    signal = normal(np.random.default_rng(seed), pooled.shape, dtype)
+    for y, collisions in product((pooled, signal), kernels.COLLISIONS):
+        arguments = y, switches, *case[1:], w, case.conv.stride, case.conv.pad, case.conv.x[2:], collisions
+        terms = w[:, 0].size + 9  # and up to nine values of one place
+        close(f"deconv_step, {collisions}", call("deconv_step", *arguments), *exactly("deconv_step", terms, *arguments))
 
 
 def check_lrn(case, seed, dtype):
@@ -353,6 +343,7 @@ CHECK_STORED = {
 }
 CHECKS_OF = {
     "conv2d": ((check_conv2d, CONVS), (check_conv_adjoint, CONVS), (check_non_finite, CONVS)),
+    "conv2d_relu": ((check_conv2d_relu, CONVS),),
     "conv2d_transpose": ((check_conv2d_transpose, CONVS), (check_conv_adjoint, CONVS), (check_non_finite, CONVS)),
     "conv2d_weight_grad": ((check_conv2d_weight_grad, CONVS), (check_conv_adjoint, CONVS)),
     "maxpool2d": ((check_maxpool2d, POOLS), (check_pool_adjoint, POOLS)),
@@ -361,10 +352,15 @@ CHECKS_OF = {
     "relu_grad": ((check_relu, POOLS),),
     "relu_maxpool": ((check_fused, POOLS),),
     "unpool_relu": ((check_fused, POOLS),),
+    "deconv_step": ((check_deconv_step, STEPS),),
     "lrn": ((check_lrn, LRNS),),
     "lrn_grad": ((check_lrn, LRNS),),
     "linear": ((check_linear, LINEARS),),
     "linear_input_grad": ((check_linear, LINEARS),),
     "linear_weight_grad": ((check_linear, LINEARS),),
+    "bias_grad": ((check_bias_grad, BIASES),),
+    "softmax_cross_entropy": ((check_softmax_cross_entropy, LOGITS),),
+    "sgd_update": ((check_sgd_update, WEIGHTS),),
+    "renormalise_filters": ((check_renormalise_filters, FILTERS),),
 }
 CHECKS = tuple(dict.fromkeys(check for checks in CHECKS_OF.values() for check in checks))

@@ -6,9 +6,11 @@ import kernel_checks
 import numba
 import numpy as np
 import pytest
+import training_checks
+from comparing import call, close, normal, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import CHECKS, Conv, Lrn, Pool, call, check_stored, close, normal
+from kernel_checks import CHECKS, Conv, Lrn, Pool, Step, check_stored
 
 import kernels
 
@@ -41,12 +43,22 @@ def pools(draw):
 
 
 @st.composite
+def steps(draw):
+    conv = draw(convs())
+    maps = kernels.conv_output_size(conv.x[2:], conv.window, conv.stride, conv.pad)
+    window = tuple(draw(st.integers(1, min(3, side))) for side in maps)
+    pad = tuple(draw(st.integers(0, r - 1)) for r in window)
+    return Step(conv, window, draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), pad)
+
+
+@st.composite
 def lrns(draw):
     shape = draw(st.tuples(batch, st.integers(1, 9), side, side))
     alpha, k = draw(st.sampled_from([0.0, 1e-4, 0.5])), draw(st.sampled_from([0.5, 1.0, 2.0]))
     return Lrn(shape, draw(st.integers(1, 7)), alpha, draw(st.sampled_from([0.5, 0.75, 1.0])), k)
 
 
+tables = st.tuples(batch, side)
 linears = st.tuples(batch, st.integers(1, 40), st.integers(1, 40))
 SEARCHES = [
     *((check, convs(), 20) for check in (kernel_checks.check_conv2d, kernel_checks.check_conv2d_transpose)),
@@ -54,8 +66,14 @@ SEARCHES = [
     (kernel_checks.check_maxpool2d, pools(), 20),
     (kernel_checks.check_fused, pools(), 10),
     *((check, pools(), 20) for check in (kernel_checks.check_unpool2d, kernel_checks.check_pool_adjoint)),
+    (kernel_checks.check_conv2d_relu, convs(), 10),
+    (kernel_checks.check_deconv_step, steps(), 10),
     (kernel_checks.check_lrn, lrns(), 20),
     (kernel_checks.check_linear, linears, 20),
+    (training_checks.check_bias_grad, tables | st.tuples(batch, maps, side, side), 20),
+    (training_checks.check_softmax_cross_entropy, tables, 20),
+    (training_checks.check_sgd_update, tables, 10),
+    (training_checks.check_renormalise_filters, tables | st.tuples(batch, maps, side, side), 20),
 ]
 
 
@@ -190,7 +208,7 @@ def test_inputs_may_be_read_only_strided_or_misaligned(name, dtype):
         expected = everything(x, x[:, :, :2, :3].copy())
         for other in (read_only, strided, swapped, misaligned):
             for one, two in zip(expected, everything(other, other[:, :, :2, :3]), strict=True):
-                kernel_checks.same("another layout", two, one)
+                same("another layout", two, one)
 
 
 def test_numba_gives_the_same_bits_with_one_thread():
@@ -208,4 +226,4 @@ def test_numba_gives_the_same_bits_with_one_thread():
             finally:
                 numba.set_num_threads(threads)
     for one, other in zip(*results, strict=True):
-        kernel_checks.same("one thread", other, one)
+        same("one thread", other, one)

@@ -133,6 +133,59 @@ REFUSED = {
     ),
     "outputs": (lambda: kernels.linear_input_grad(f32(2, 7), f32(3, 8)), "linear_input_grad: dy has 7 values, w has 3 rows"),
     "rows": (lambda: kernels.linear_weight_grad(f32(2, 7), f32(3, 8)), "linear_weight_grad: x has 2 images, dy has 3"),
+    "signal of other maps than filters": (
+        lambda: kernels.deconv_step(POOLED, SWITCHES, 3, 2, 0, f32(4, 2, 1, 1), 1, 0, (9, 7)),
+        "deconv_step: y has 3 maps, w has 4 filters; give one map for each filter",
+    ),
+    "size that pooling did not read": (
+        lambda: kernels.deconv_step(POOLED, SWITCHES, 3, 2, 0, f32(3, 2, 3, 3), 2, 0, (9, 7)),
+        "deconv_step: y has maps of 4x3, but an input of 4x3 with windows 3x3, stride 2x2 and padding 0x0 gives 1x1",
+    ),
+    "stride of the pooling": (
+        lambda: kernels.deconv_step(POOLED, SWITCHES, 3, 0, 0, f32(3, 2, 1, 1), 1, 0, (9, 7)),
+        "deconv_step: pool_stride is 0; expected at least 1",
+    ),
+    "gradient of three axes": (lambda: kernels.bias_grad(f32(2, 3, 4)), "bias_grad: dy has 3 dimensions, shape (2, 3, 4)"),
+    "labels of another batch": (
+        lambda: kernels.softmax_cross_entropy(f32(2, 3), np.zeros(3, int)),
+        "softmax_cross_entropy: labels are (3,), expected (2,), one for each image",
+    ),
+    "a class too many": (
+        lambda: kernels.softmax_cross_entropy(f32(2, 3), np.array([0, 3])),
+        "softmax_cross_entropy: labels are 0 to 3, expected 0 to 2, one of the 3 classes",
+    ),
+    "a class below 0": (
+        lambda: kernels.softmax_cross_entropy(f32(2, 3), np.array([-1, 2])),
+        "softmax_cross_entropy: labels are -1",
+    ),
+    "weights that a copy would leave as they are": (
+        lambda: kernels.sgd_update(f32(4, 6)[:, ::2], f32(4, 3), f32(4, 3), 0.1, 0.9, 0),
+        "sgd_update: w is changed in place, so it must be C-contiguous and aligned as it is; make it so once with",
+    ),
+    "weights that are read-only": (
+        lambda: kernels.renormalise_filters(np.broadcast_to(np.float32(1), (1, 1)), 0.1),
+        "renormalise_filters: w is changed in place, but it is read-only; give a copy of it",
+    ),
+    "weights that are their own velocity": (
+        lambda: kernels.sgd_update(W, W, f32(*W.shape), 0.1, 0.9, 0),
+        "sgd_update: w and v share memory; give arrays of their own",
+    ),
+    "velocity of another shape": (
+        lambda: kernels.sgd_update(f32(2, 3), f32(3, 2), f32(2, 3), 0.1, 0.9, 0),
+        "sgd_update: w is (2, 3), v is (3, 2); they must have the same shape",
+    ),
+    "rate": (
+        lambda: kernels.sgd_update(f32(2), f32(2), f32(2), -0.1, 0.9, 0),
+        "sgd_update: rate is -0.1; expected a finite number at least 0",
+    ),
+    "no filters to scale": (
+        lambda: kernels.renormalise_filters(f32(0, 3), 0.1),
+        "renormalise_filters: w is empty, shape (0, 3) (K, C)",
+    ),
+    "radius": (
+        lambda: kernels.renormalise_filters(f32(2), 0),
+        "renormalise_filters: radius is 0; expected a finite number greater than 0",
+    ),
     "scale": (
         lambda: kernels.lrn_grad(X, X, X, X[:1], 5, 0.1, 0.75),
         "lrn_grad: dy is (2, 3, 9, 7), scale is (1, 3, 9, 7); they must have the same shape",
@@ -159,6 +212,14 @@ WRONG_TYPES = {
         "unpool2d: switches are int64; expected uint8, as maxpool2d returns them",
     ),
     "switches as a list": (lambda: kernels.unpool2d(POOLED, [[0]], 3, 2, 0, (9, 7)), "unpool2d: switches is a builtins.list"),
+    "labels that are no integers": (
+        lambda: kernels.softmax_cross_entropy(f32(2, 3), f32(2)),
+        "softmax_cross_entropy: labels are float32; expected integers, the numbers of the classes",
+    ),
+    "labels as a list": (
+        lambda: kernels.softmax_cross_entropy(f32(2, 3), [0, 1]),
+        "softmax_cross_entropy: labels are a builtins.list; labels are checked on the host, so give a NumPy array of integers",
+    ),
     "stride 1.5": (lambda: kernels.conv2d(X, W, None, 1.5), "conv2d: stride is 1.5; expected an int or a pair of them"),
     "three strides": (lambda: kernels.conv2d(X, W, None, (1, 2, 3)), "conv2d: stride is (1, 2, 3); expected an int or a pair"),
     "alpha as a word": (lambda: kernels.lrn(X, 5, "small", 0.75, 2), "lrn: alpha is 'small'; expected a number"),
@@ -203,6 +264,22 @@ def test_numba_names_the_way_out_of_float64():
     )
 
 
+def test_between_host_and_device():
+    """On the CPU they are the same; arrays of CuPy's kind (here a stand-in) come over by their own `get`."""
+    assert kernels.to_device(X) is kernels.to_host(X) is X
+
+    class OnDevice:
+        dtype = X.dtype
+
+        def get(self):
+            return X
+
+    assert kernels.to_host(OnDevice()) is X
+    assert kernels.to_device(OnDevice()) is not None
+    with pytest.raises(TypeError, match=r"^to_host: a builtins\.list came; expected a NumPy or CuPy array"):
+        kernels.to_device([1.0])
+
+
 def test_sizes():
     assert kernels.conv_output_size((224, 223), 7, 2, 1) == (110, 110)
     assert kernels.pool_output_size(110, (3, 2), 2, (1, 0)) == (55, 55)
@@ -234,7 +311,11 @@ def test_use_for_a_block_and_for_good(unchosen):
 
 
 def test_everything_here_is_available_and_numba_is_best(unchosen):
-    assert kernels.available() == {"reference": None, "numpy": None, "numba": None}
+    assert {name: kernels.available()[name] for name in backends.BEST_FIRST} == {
+        "reference": None,
+        "numpy": None,
+        "numba": None,
+    }
     assert kernels.current() == "numba"
 
 
@@ -244,7 +325,7 @@ def test_environment_variable(unchosen, monkeypatch):
 
 
 def test_unknown_names(unchosen, monkeypatch):
-    with pytest.raises(ValueError, match=r"^unknown implementation 'torch'; known: reference, numpy, numba$"):
+    with pytest.raises(ValueError, match=r"^unknown implementation 'torch'; known: reference, numpy, numba"):
         kernels.use("torch")
     monkeypatch.setenv("MINIZF_BACKEND", "torch")
     with pytest.raises(ValueError, match=r"^environment variable MINIZF_BACKEND: unknown implementation 'torch'; known: "):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from kernel_checks import call, check_stored
+from comparing import call
+from kernel_checks import check_stored
 
 import kernels
 
@@ -92,3 +93,46 @@ def test_normalisation_counts_one_more_map_before_than_after_for_an_even_size():
     x = np.arange(1.0, 5.0).reshape(1, 4, 1, 1)
     _, scale = kernels.lrn(x, 2, 2.0, 1.0, 0.5)
     assert scale.ravel().tolist() == [0.5 + 1, 0.5 + 1 + 4, 0.5 + 4 + 9, 0.5 + 9 + 16]
+
+
+def test_bias_and_rectifier_in_one():
+    x, w, b = np.array([[[[1.0, -3, 2, np.nan]]]]), np.array([[[[2.0]]], [[[-1.0]]]]), np.array([1.0, -1.0])
+    y = kernels.conv2d_relu(x, w, b)
+    assert np.array_equal(y, [[[[3, 0, 5, np.nan]], [[0, 2, 0, np.nan]]]], equal_nan=True)
+    assert kernels.conv2d_relu(x[..., :1], -w).tolist() == [[[[0]], [[1]]]]
+
+
+def test_one_step_down_unpools_then_rectifies_then_filters():
+    """Windows of two at stride 1 over three places; both name the middle one, the third names the last."""
+    y, switches = np.array([[[[6.0, -4, 3]]]]), np.array([[[[1, 0, 1]]]], np.uint8)
+    filters = np.array([[[[1.0, 10]]]])
+    for collisions, unpooled in (("sum", [0, 2, 0, 3]), ("max", [0, 6, 0, 3]), ("last", [0, 0, 0, 3]), ("mean", [0, 1, 0, 3])):
+        down = kernels.deconv_step(y, switches, (1, 2), 1, 0, filters, 1, 0, (1, 5), collisions)
+        assert down.tolist() == [[[np.convolve(unpooled, [1, 10]).tolist()]]], collisions
+
+
+def test_bias_gradient_sums_over_images_and_pixels():
+    assert kernels.bias_grad(np.arange(12.0).reshape(2, 3, 2, 1)).tolist() == [1 + 13, 5 + 17, 9 + 21]
+    assert kernels.bias_grad(np.array([[1.0, 2], [3, 5], [0, 1]])).tolist() == [4, 8]
+
+
+def test_loss_is_the_surprise_at_the_true_class():
+    logits = np.log(np.array([[1.0, 3, 4], [2, 1, 1]])) + np.array([[0], [5000]])
+    losses, dlogits = kernels.softmax_cross_entropy(logits, np.array([1, 0]))
+    np.testing.assert_allclose(losses, -np.log([3 / 8, 1 / 2]), rtol=1e-12)
+    np.testing.assert_allclose(dlogits, [[1 / 16, 3 / 16 - 1 / 2, 1 / 4], [1 / 4 - 1 / 2, 1 / 8, 1 / 8]], rtol=1e-12)
+
+
+def test_a_step_down_the_slope():
+    w, v, dw = np.array([2.0, -1.0]), np.array([0.5, 4.0]), np.array([3.0, 0.0])
+    assert kernels.sgd_update(w, v, dw, rate=0.1, momentum=0.5, decay=0.2) is None
+    np.testing.assert_allclose(v, [0.25 - 0.3 - 0.04, 2 + 0.02], rtol=1e-14)
+    np.testing.assert_allclose(w, [2 - 0.09, -1 + 2.02], rtol=1e-14)
+    kernels.sgd_update(w, v, dw, 0.0, 0.5, 0.2)
+    np.testing.assert_allclose(v, [-0.045, 1.01], rtol=1e-14)
+
+
+def test_only_filters_beyond_the_radius_are_scaled():
+    w = np.array([[[3.0, -4], [0, 0]], [[0.1, 0.1], [0.1, 0.1]]])  # RMS 2.5 and 0.1
+    kernels.renormalise_filters(w, 0.5)
+    np.testing.assert_allclose(w, [[[0.6, -0.8], [0, 0]], [[0.1, 0.1], [0.1, 0.1]]], rtol=1e-15)

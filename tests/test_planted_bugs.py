@@ -140,6 +140,50 @@ class Noisy:
         return np.nextafter(result, result.dtype.type(np.inf)) if self.calls % 2 else result
 
 
+def conv2d_relu_biased_late(true, x, w, b, *rest):
+    y = true(x, w, None, *rest)
+    return y if b is None else y + b[:, None, None]
+
+
+def rectified_first(true, y, *rest):
+    """The deconvnet's step with its first two parts exchanged."""
+    return true(np.maximum(y, 0), *rest)
+
+
+def not_rectified(true, y, switches, size, step, border, w, stride, pad, whole, collisions):
+    maps = kernels.conv_output_size(whole, w.shape[2:], stride, pad)
+    unpooled = numpy_blas.unpool2d(y, switches, size, step, border, maps, collisions)
+    return numpy_blas.conv2d_transpose(unpooled, w, stride, pad, whole)
+
+
+def unshifted(true, logits, labels):
+    """Without the largest logit subtracted, exp overflows."""
+    e = np.exp(logits)
+    losses, dlogits = true(logits, labels)
+    return np.where(np.isfinite(e.sum(1)), losses, np.inf).astype(logits.dtype), dlogits
+
+
+def without_velocity(true, w, v, *rest):
+    """Takes the step, but does not keep it in v."""
+    true(w, v.copy(), *rest)
+
+
+def nesterov(true, w, v, dw, rate, momentum, decay):
+    before = w - rate * dw - rate * decay * w
+    true(w, v, dw, rate, momentum, decay)
+    w[...] = before + momentum * v
+
+
+def by_one_rms(true, w, radius):
+    """All filters by the RMS of all."""
+    w *= min(1, radius / np.sqrt(np.mean(np.square(w))))
+
+
+def every_filter(true, w, radius):
+    """Small filters too are scaled to the radius."""
+    w *= (radius / np.sqrt(np.mean(np.square(w.reshape(len(w), -1)), 1))).reshape(-1, *[1] * (w.ndim - 1))
+
+
 def lrn_wrapping(true, x, size, alpha, beta, k):
     """The window goes round from the last map to the first."""
     squares = sum(np.roll(x * x, offset, 1) for offset in range(-((size - 1) // 2), size // 2 + 1))
@@ -170,6 +214,9 @@ BUGS = (
     Bug("conv2d", "last output never written", conv2d_half_written),
     Bug("conv2d", "input modified", modifies_its_input),
     Bug("conv2d", "last bit differs from run to run", Noisy()),
+    Bug("conv2d_relu", "bias added after rectifying", conv2d_relu_biased_late),
+    Bug("conv2d_relu", "not rectified", lambda true, *arguments: numpy_blas.conv2d(*arguments)),
+    Bug("conv2d_relu", "NaN becomes 0", lambda true, *a: np.nan_to_num(true(*a), nan=0, posinf=np.inf)),
     Bug("conv2d_transpose", "filters not turned", lambda true, dy, w, *rest: true(dy, flipped(w), *rest)),
     Bug("conv2d_transpose", "overwrites instead of summing", transpose_overwriting),
     Bug("conv2d_transpose", "unreached rows before instead of after", transpose_of_the_smallest_size),
@@ -199,6 +246,11 @@ BUGS = (
     Bug("relu_grad", "multiplies by 0", lambda true, dy, y: dy * (y > 0)),
     Bug("relu_maxpool", "rectifies after pooling", lambda true, x, *rest: rectify_after(x, *rest)),
     Bug("unpool_relu", "rectifies before unpooling", lambda true, y, *rest: numpy_blas.unpool2d(numpy_blas.relu(y), *rest)),
+    Bug("deconv_step", "rectifies before unpooling", rectified_first),
+    Bug("deconv_step", "does not rectify", not_rectified),
+    Bug("deconv_step", "always sums", lambda true, *a: true(*a[:-1], "sum")),
+    Bug("deconv_step", "filters not turned", lambda true, *a: true(*a[:5], flipped(a[5]), *a[6:])),
+    Bug("deconv_step", "last row of an odd size lost", lambda true, *a: half(true(*a)) if a[-2][0] % 2 else true(*a)),
     Bug("lrn", "window one map too wide", lambda true, x, size, *rest: true(x, size + 1, *rest)),
     Bug("lrn", "alpha not divided by the size", lambda true, x, size, alpha, *rest: true(x, size, alpha * size, *rest)),
     Bug("lrn", "window goes round", lrn_wrapping),
@@ -210,6 +262,22 @@ BUGS = (
     Bug("linear", "last feature lost", lambda true, x, w, b: true(x[:, :-1], w[:, :-1], b)),
     Bug("linear_input_grad", "weights not transposed", lambda true, dy, w: true(dy, w.T.reshape(w.shape))),
     Bug("linear_weight_grad", "first image only", lambda true, x, dy: true(x[:1], dy[:1])),
+    Bug("bias_grad", "mean over the images", lambda true, dy: true(dy) / max(len(dy), 1)),
+    Bug("bias_grad", "first pixel only", lambda true, dy: true(dy[:, :, :1, :1] if dy.ndim == 4 else dy)),
+    Bug("bias_grad", "last image lost", lambda true, dy: true(dy[:-1])),
+    Bug("softmax_cross_entropy", "gradient of the sum", lambda true, x, t: (true(x, t)[0], true(x, t)[1] * len(x))),
+    Bug("softmax_cross_entropy", "bits instead of nats", lambda true, x, t: (true(x, t)[0] / np.log(2), true(x, t)[1])),
+    Bug("softmax_cross_entropy", "large logits overflow", unshifted),
+    Bug("softmax_cross_entropy", "classes counted from 1", lambda true, x, t: true(x, (t - 1) % x.shape[1])),
+    Bug("sgd_update", "decay forgotten", lambda true, w, v, dw, rate, momentum, decay: true(w, v, dw, rate, momentum, 0.0)),
+    Bug("sgd_update", "decay not times the rate", lambda true, w, v, dw, r, m, decay: true(w, v, dw, r, m, decay / r)),
+    Bug("sgd_update", "velocity not kept", without_velocity),
+    Bug("sgd_update", "Nesterov's momentum", nesterov),
+    Bug("sgd_update", "up the slope", lambda true, w, v, dw, *numbers: true(w, v, -dw, *numbers)),
+    Bug("renormalise_filters", "norm instead of RMS", lambda true, w, radius: true(w, radius / np.sqrt(w[0].size))),
+    Bug("renormalise_filters", "all filters by one RMS", by_one_rms),
+    Bug("renormalise_filters", "small filters enlarged", every_filter),
+    Bug("renormalise_filters", "does nothing", lambda true, w, radius: None),
 )
 
 
