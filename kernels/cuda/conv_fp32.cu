@@ -1,0 +1,121 @@
+// Convolution and its adjoint as one matrix product that nobody writes down (implicit GEMM), in fp32 on the CUDA cores.
+//
+//     rows     output pixels (n, i, j), neighbours next to each other     A [pixel][tap]   = input[pixel + tap], 0 in the padding
+//     columns  output maps                                                B [tap][filter]  = packed weights
+//     sums     over taps (map, row, column), eight in a step              tile.cuh says how a block multiplies
+//
+// A would be R * S times larger than the input, so it is never stored: every step copies 8 taps of the block's pixels straight from
+// the input into shared memory. Where a tap lies comes from a table (geometry.cuh), so the loop has no division and knows neither
+// stride nor filter size. A thread copies for one pixel only: its address and row and column stay in registers.
+//
+// The filters are packed once before: [tap][filter], neighbours next to each other, zeros where a tap or a filter fills up. Then
+// a step of B is 16-byte copies without any condition.
+#include "geometry.cuh"
+#include "tile.cuh"
+
+template <int BM, int BN, int NT>
+__device__ __forceinline__ void convolve(
+    const float* __restrict__ x, const float* __restrict__ packed, const float* __restrict__ bias, float* __restrict__ y,
+    const Tap* __restrict__ taps, const Phase* __restrict__ phases, const Geometry& g) {
+    using Sums = Tile<BM, BN, NT>;
+    __shared__ __align__(16) float a[STAGES][STEP][BM];
+    __shared__ __align__(16) float b[STAGES][STEP][BN];
+    __shared__ int places[BM];
+
+    const int t = threadIdx.x;
+    const Phase phase = phases[blockIdx.x % g.phases];  // phases of one region run side by side: they share input and cache lines
+    const unsigned first_pixel = blockIdx.x / g.phases * BM;
+    if (first_pixel >= unsigned(g.images * phase.rows * phase.columns)) return;  // a phase with fewer rows than the first
+    const int first_filter = blockIdx.y * BN;
+    const Share share = share_of(phase, blockIdx.z, g.splits);
+
+    constexpr int TAPS_EACH = BM * STEP / Sums::THREADS;
+    const int own_row = t % BM, own_tap = t / BM * TAPS_EACH;  // copies a[own_tap ...][own_row]
+    const Pixel pixel = locate(first_pixel + own_row, phase, g);
+    if (own_tap == 0) places[own_row] = pixel.place;
+    const int b_tap = t / (BN / 4), b_column = t % (BN / 4) * 4;  // copies b[b_tap][b_column ... + 3]
+    const float* const from = packed + first_filter + b_column;
+
+    Sums tile;
+    sum_steps<BM, BN>(tile, share.steps, a[0][0], b[0][0], [&](int stage, int step) {
+        const int first = share.first_tap + step * STEP;
+#pragma unroll
+        for (int i = 0; i < TAPS_EACH; ++i) {
+            const Tap tap = taps[first + own_tap + i];
+            const bool in = inside(pixel, tap, g);
+            cp_async<4>(&a[stage][own_tap + i][own_row], in ? x + (pixel.base + tap.offset) : x, in);
+        }
+        if (b_tap < STEP) cp_async<16>(&b[stage][b_tap][b_column], from + (size_t)(first + b_tap) * g.pitch);
+    });
+    __syncthreads();  // places, where there was no step
+
+    if (g.splits > 1) y += (size_t)blockIdx.z * g.images * g.filters * g.plane;
+#pragma unroll
+    for (int j = 0; j < NT; ++j) {
+        const int filter = first_filter + tile.column_of(j);
+        if (filter >= g.filters) continue;
+        const float shift = bias && g.splits == 1 ? bias[filter] : 0.f;
+        float value[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            value[i] = tile.sums[i][j] + shift;
+            if (g.rectify && g.splits == 1 && value[i] <= 0.f) value[i] = 0.f;
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i += 4) {
+            if (g.aligned) {
+                const int place = places[tile.row_of(i)];
+                if (place >= 0)
+                    *(float4*)&y[place + filter * g.plane] = make_float4(value[i], value[i + 1], value[i + 2], value[i + 3]);
+                continue;
+            }
+#pragma unroll
+            for (int e = i; e < i + 4; ++e) {
+                const int place = places[tile.row_of(e)];
+                if (place >= 0) y[place + filter * g.plane] = value[e];
+            }
+        }
+    }
+}
+
+// conv_tile_<pixels>x<filters>: grid (pixel tiles x phases, filter tiles, splits).
+#define CONV_TILE(BM, BN, NT, THREADS, BLOCKS)                                                                                \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_tile_##BM##x##BN(                                      \
+        const float* x, const float* packed, const float* bias, float* y, const Tap* taps, const Phase* phases, Geometry g) { \
+        convolve<BM, BN, NT>(x, packed, bias, y, taps, phases, g);                                                            \
+    }
+CONV_TILE(128, 128, 8, 256, 2)
+CONV_TILE(128, 64, 8, 128, 4)
+CONV_TILE(64, 64, 4, 128, 6)
+CONV_TILE(128, 32, 4, 128, 6)
+
+// packed[tap][filter] = w[filter * filter_step + taps[tap].weight], through a square of shared memory: reads follow the taps,
+// which lie near each other in w, writes follow the filters. Grid (filters / 32, taps / 32), block (32, 8).
+extern "C" __global__ void pack_filters(
+    const float* __restrict__ w, float* __restrict__ packed, const Tap* __restrict__ taps, int tap_count, int filters, int filter_step,
+    int pitch) {
+    __shared__ float square[32][33];
+    const int tap = blockIdx.y * 32 + threadIdx.x, first_filter = blockIdx.x * 32;
+    const int weight = tap < tap_count ? taps[tap].weight : -1;
+    for (int i = threadIdx.y; i < 32; i += 8) {
+        const int filter = first_filter + i;
+        square[i][threadIdx.x] = weight >= 0 && filter < filters ? w[(size_t)filter * filter_step + weight] : 0.f;
+    }
+    __syncthreads();
+    for (int i = threadIdx.y; i < 32; i += 8) {
+        const int row = blockIdx.y * 32 + i;
+        if (row < tap_count) packed[(size_t)row * pitch + first_filter + threadIdx.x] = square[threadIdx.x][i];
+    }
+}
+
+// y = the partial sums, added in order, plus bias, perhaps rectified. One thread for each output.
+extern "C" __global__ void add_splits(
+    const float* __restrict__ partial, const float* __restrict__ bias, float* __restrict__ y, int splits, int count, int filters,
+    int plane, int rectify) {
+    const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= unsigned(count)) return;
+    float sum = 0.f;
+    for (int split = 0; split < splits; ++split) sum += partial[(size_t)split * count + index];
+    if (bias) sum += bias[index / plane % filters];
+    y[index] = rectify && sum <= 0.f ? 0.f : sum;
+}
