@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minizf.layers import Conv2d, Layer, NoDeconvRule, ReLU, Rules
+from minizf.layers.fused import Step, fused_steps, single_steps
 from minizf.layers.layer import each, pair
 
 
@@ -39,9 +40,21 @@ class Tape:
     input: np.ndarray
     outputs: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)  # what was passed, in order; a training pass takes some layers in pairs
 
     def __getitem__(self, name: str) -> Any:
+        pair = next((step for step in self.steps if step.first != step.last and name in (step.first, step.last)), None)
+        if pair:
+            raise NoDeconvRule(
+                f"{name}: this tape comes from a training pass, which took {pair.first} and {pair.last} in one step; "
+                "run forward without a random generator to look"
+            )
         return self.notes[name]
+
+    @property
+    def in_pairs(self) -> bool:
+        """Whether this is a training pass that left out what lies between some layers."""
+        return any(step.first != step.last for step in self.steps)
 
 
 class ShapeError(ValueError):
@@ -74,7 +87,11 @@ class Net:
     def forward(
         self, x: np.ndarray, rng: np.random.Generator | None = None, upto: str | None = None
     ) -> tuple[np.ndarray, Tape]:
-        """x (N, C, H, W) -> (output of the last layer, or of layer `upto`; tape). `rng` means training (dropout)."""
+        """x (N, C, H, W) -> (output of the last layer, or of layer `upto`; tape).
+
+        `rng` means training: dropout acts, and some neighbours go in one step (layers/fused.py), so that the tape serves
+        `backward` but not for looking.
+        """
         if x.shape[:1] == (0,):
             raise ShapeError("no images came, a batch of 0; a net needs at least one")
         if x.shape[1:] != self.input_shape:
@@ -82,19 +99,20 @@ class Net:
                 f"images of shape {x.shape[1:]} came, the net expects {self.input_shape}; resize or crop them first"
             )
         tape = Tape(x)
-        for name in self.chain(upto):
-            x, tape.notes[name] = self.layers[name].forward(x, rng)
-            tape.outputs[name] = x
+        chain = [(name, self.layers[name]) for name in self.chain(upto)]
+        tape.steps = single_steps(chain) if rng is None else fused_steps(chain)
+        for step in tape.steps:
+            x, tape.notes[step.last] = step.layer.forward(x, rng)
+            tape.outputs[step.last] = x
         return x, tape
 
     def backward(self, dy: np.ndarray, tape: Tape, to_input: bool = True) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
         """Gradient dy of the tape's last output -> (dx or None, gradients by name, such as "conv1.weight")."""
         grads: dict[str, np.ndarray] = {}
         dx: np.ndarray | None = dy
-        names = list(tape.notes)
-        for name in reversed(names):
-            dx, layer_grads = self.layers[name].backward(dx, tape[name], to_input=to_input or name != names[0])
-            grads.update({f"{name}.{key}": grad for key, grad in layer_grads.items()})
+        for step in reversed(tape.steps):
+            dx, layer_grads = step.layer.backward(dx, tape.notes[step.last], to_input=to_input or step is not tape.steps[0])
+            grads.update({f"{step.first}.{key}": grad for key, grad in layer_grads.items()})
         return dx, grads
 
     def input_shape_of(self, name: str) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+import kernels
 from minizf.data import Dataset, Preprocess, random_crop_flip, ten_crop
 from minizf.layers import Conv2d, softmax, softmax_cross_entropy
 from minizf.net import Net
@@ -161,12 +162,8 @@ def rate_factor(recipe: Recipe, at: Progress, steps: int) -> float:
 def sgd_update(net: Net, velocity: dict[str, np.ndarray], grads: dict[str, np.ndarray], rate: float, recipe: Recipe) -> None:
     """v <- momentum v - rate (gradient + decay w);  w <- w + v, in place. Biases do not decay."""
     for name, w in net.state().items():
-        v = velocity[name]
-        v *= recipe.momentum
-        v -= rate * grads[name]
-        if recipe.weight_decay and name.endswith("weight"):
-            v -= rate * recipe.weight_decay * w
-        w += v
+        decay = recipe.weight_decay if name.endswith("weight") else 0.0
+        kernels.sgd_update(w, velocity[name], grads[name], rate, recipe.momentum, decay)
 
 
 def renormalise_filters(net: Net, radius: float) -> None:
@@ -175,8 +172,7 @@ def renormalise_filters(net: Net, radius: float) -> None:
         return
     for layer in net.layers.values():
         if isinstance(layer, Conv2d):
-            rms = np.sqrt(np.square(layer.weight).mean(axis=(1, 2, 3), keepdims=True))
-            layer.weight *= radius / np.maximum(rms, radius)
+            kernels.renormalise_filters(layer.weight, radius)
 
 
 def end_epoch(net, preprocess, train_set, val_set, recipe, at: Progress) -> None:

@@ -16,6 +16,11 @@ def outputs_of(net: Net, tape: Tape, layer: str) -> np.ndarray:
     """The activations of a layer on the tape; ValueError for an unknown layer and for a tape that ends below it."""
     net.check_layer(layer)
     if layer not in tape.outputs:
+        if tape.in_pairs:
+            raise ValueError(
+                f"no {layer} on this tape: it comes from a training pass, which takes some layers in pairs; run forward "
+                "without a random generator to look"
+            )
         reached = list(tape.outputs)[-1] if tape.outputs else "no layer"
         raise ValueError(
             f"the tape ends at {reached}, below {layer}: this pass was made with upto={reached!r}; "

@@ -59,7 +59,7 @@ class Conv2d(Layer):
         size = self.reach.size
         grads = {"weight": kernels.conv2d_weight_grad(tape.x, dy, self.reach.stride, self.reach.pad, size)}
         if self.bias is not None:
-            grads["bias"] = dy.sum(axis=(0, 2, 3))
+            grads["bias"] = kernels.bias_grad(dy)
         return (self.deconv(dy, tape) if to_input else None), grads
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):

@@ -63,7 +63,7 @@ class Linear(Layer):
         return kernels.linear(x, self.weight, self.bias), x
 
     def backward(self, dy, tape, to_input=True):
-        grads = {"weight": kernels.linear_weight_grad(tape, dy), "bias": dy.sum(axis=0)}
+        grads = {"weight": kernels.linear_weight_grad(tape, dy), "bias": kernels.bias_grad(dy)}
         return (self.deconv(dy, tape) if to_input else None), grads
 
     def deconv(self, r, tape, rules: Rules = DECONVNET):
