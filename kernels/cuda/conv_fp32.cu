@@ -34,18 +34,19 @@ __device__ __forceinline__ void convolve(
     const Pixel pixel = locate(first_pixel + own_row, phase, g);
     if (own_tap == 0) places[own_row] = pixel.place;
     const int b_tap = t / (BN / 4), b_column = t % (BN / 4) * 4;  // copies b[b_tap][b_column ... + 3]
-    const float* const from = packed + first_filter + b_column;
+    const Tap* next_taps = taps + share.first_tap + own_tap;
+    const float* next_weights = packed + (size_t)(share.first_tap + b_tap) * g.pitch + first_filter + b_column;
 
     Sums tile;
-    sum_steps<BM, BN>(tile, share.steps, a[0][0], b[0][0], [&](int stage, int step) {
-        const int first = share.first_tap + step * STEP;
+    sum_steps<BM, BN>(tile, share.steps, a[0][0], b[0][0], [&](int stage) {
 #pragma unroll
         for (int i = 0; i < TAPS_EACH; ++i) {
-            const Tap tap = taps[first + own_tap + i];
-            const bool in = inside(pixel, tap, g);
-            cp_async<4>(&a[stage][own_tap + i][own_row], in ? x + (pixel.base + tap.offset) : x, in);
+            const Tap tap = next_taps[i];
+            cp_async<4>(&a[stage][own_tap + i][own_row], x + (pixel.base + tap.offset), inside(pixel, tap, g));
         }
-        if (b_tap < STEP) cp_async<16>(&b[stage][b_tap][b_column], from + (size_t)(first + b_tap) * g.pitch);
+        if (Sums::THREADS == BN * 2 || b_tap < STEP) cp_async<16>(&b[stage][b_tap][b_column], next_weights);
+        next_taps += STEP;
+        next_weights += STEP * g.pitch;
     });
     __syncthreads();  // places, where there was no step
 
@@ -87,35 +88,4 @@ __device__ __forceinline__ void convolve(
 CONV_TILE(128, 128, 8, 256, 2)
 CONV_TILE(128, 64, 8, 128, 4)
 CONV_TILE(64, 64, 4, 128, 6)
-CONV_TILE(128, 32, 4, 128, 6)
-
-// packed[tap][filter] = w[filter * filter_step + taps[tap].weight], through a square of shared memory: reads follow the taps,
-// which lie near each other in w, writes follow the filters. Grid (filters / 32, taps / 32), block (32, 8).
-extern "C" __global__ void pack_filters(
-    const float* __restrict__ w, float* __restrict__ packed, const Tap* __restrict__ taps, int tap_count, int filters, int filter_step,
-    int pitch) {
-    __shared__ float square[32][33];
-    const int tap = blockIdx.y * 32 + threadIdx.x, first_filter = blockIdx.x * 32;
-    const int weight = tap < tap_count ? taps[tap].weight : -1;
-    for (int i = threadIdx.y; i < 32; i += 8) {
-        const int filter = first_filter + i;
-        square[i][threadIdx.x] = weight >= 0 && filter < filters ? w[(size_t)filter * filter_step + weight] : 0.f;
-    }
-    __syncthreads();
-    for (int i = threadIdx.y; i < 32; i += 8) {
-        const int row = blockIdx.y * 32 + i;
-        if (row < tap_count) packed[(size_t)row * pitch + first_filter + threadIdx.x] = square[threadIdx.x][i];
-    }
-}
-
-// y = the partial sums, added in order, plus bias, perhaps rectified. One thread for each output.
-extern "C" __global__ void add_splits(
-    const float* __restrict__ partial, const float* __restrict__ bias, float* __restrict__ y, int splits, int count, int filters,
-    int plane, int rectify) {
-    const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= unsigned(count)) return;
-    float sum = 0.f;
-    for (int split = 0; split < splits; ++split) sum += partial[(size_t)split * count + index];
-    if (bias) sum += bias[index / plane % filters];
-    y[index] = rectify && sum <= 0.f ? 0.f : sum;
-}
+CONV_TILE(128, 32, 4, 128, 5)

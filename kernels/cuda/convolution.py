@@ -1,15 +1,13 @@
 """conv2d, its adjoint and the deconvnet's step, in fp32: what is launched. The kernels: conv_fp32.cu."""
 
-import numpy as np
-
 from kernels.backends import Array
 from kernels.cuda import geometry, tiles
 from kernels.cuda.device import Device
 from kernels.cuda.geometry import Plan, Sides
+from kernels.cuda.products import NOTHING, add_splits, pack_filters, tables
 from kernels.sizes import conv_output_size
 
 FILE = "conv_fp32.cu"
-NOTHING = np.uintp(0)  # a null pointer
 
 
 def conv2d(device: Device, x: Array, w: Array, b: Array | None, stride: Sides, pad: Sides, rectify: bool = False) -> Array:
@@ -18,9 +16,8 @@ def conv2d(device: Device, x: Array, w: Array, b: Array | None, stride: Sides, p
     out = conv_output_size(tuple(size), tuple(window), stride, pad)
     y = device.empty((images, filters, *out))
     if images:
-        implicit_gemm(
-            device, x, w, b, y, geometry.forward(maps, tuple(size), filters, tuple(window), stride, pad, out), rectify
-        )
+        plan = geometry.forward(maps, tuple(size), filters, tuple(window), stride, pad, out)
+        implicit_product(device, x, w, b, y, plan, rectify)
     return y
 
 
@@ -30,16 +27,15 @@ def conv2d_transpose(device: Device, dy: Array, w: Array, stride: Sides, pad: Si
     dx = device.empty((images, channels, *size))
     if images:
         plan = geometry.transposed(filters, tuple(small), channels, tuple(window), stride, pad, size)
-        implicit_gemm(device, dy, w, None, dx, plan, False)
+        implicit_product(device, dy, w, None, dx, plan, False)
     return dx
 
 
-def implicit_gemm(device: Device, x: Array, w: Array, b: Array | None, y: Array, plan: Plan, rectify: bool) -> None:
-    """y = the product that `plan` describes, on tiles chosen for its shape."""
+def implicit_product(device: Device, x: Array, w: Array, b: Array | None, y: Array, plan: Plan, rectify: bool) -> None:
+    """y = what `plan` describes, on tiles chosen for its shape."""
     images = len(x)
-    tile, splits = tiles.choose(plan.pixels(images), plan.filters, plan.steps, len(plan.phases))
-    taps = device.table(("taps", plan.key), lambda: plan.taps.view(np.int32))
-    phases = device.table(("phases", plan.key), lambda: plan.phases.view(np.int32))
+    tile, splits = tiles.choose(tiles.CONVOLUTION, plan.pixels(images), plan.filters, plan.steps, len(plan.phases))
+    taps, phases = tables(device, plan)
     packed = pack_filters(device, w, plan, taps, tile.columns)
     sums = y if splits == 1 else device.empty((splits, *y.shape))
     grid = -(-plan.pixels(images) // tile.rows) * len(plan.phases), -(-plan.filters // tile.columns), splits
@@ -47,21 +43,4 @@ def implicit_gemm(device: Device, x: Array, w: Array, b: Array | None, y: Array,
     bias = NOTHING if b is None else b
     device.launch(FILE, f"conv_tile_{tile.name}", grid, (tile.threads,), (x, packed, bias, sums, taps, phases, struct))
     if splits > 1:
-        add_splits(device, sums, bias, y, rectify)
-
-
-def pack_filters(device: Device, w: Array, plan: Plan, taps: Array, columns: int) -> Array:
-    """The weights as [tap][filter], filters filled up with zeros to a multiple of `columns`."""
-    packed = device.empty((max(plan.taps.size, 1), -(-plan.filters // columns) * columns))
-    if plan.taps.size:
-        grid = packed.shape[1] // 32, -(-plan.taps.size // 32)
-        numbers = plan.taps.size, plan.filters, plan.filter_step, packed.shape[1]
-        device.launch(FILE, "pack_filters", grid, (32, 8), (w, packed, taps, *map(np.int32, numbers)))
-    return packed
-
-
-def add_splits(device: Device, partial: Array, bias: Array, y: Array, rectify: bool) -> None:
-    """y = the sum of partial[0], partial[1], ... in this order, plus bias (for each y[:, filter]), perhaps rectified."""
-    plane = y[0, 0].size
-    numbers = len(partial), y.size, y.shape[1], plane, rectify
-    device.launch(FILE, "add_splits", (-(-y.size // 256),), (256,), (partial, bias, y, *map(np.int32, numbers)))
+        add_splits(device, sums, bias, y, y[0, 0].size, rectify)

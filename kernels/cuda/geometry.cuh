@@ -7,7 +7,7 @@
 // at the address  (start of image n) + i * step_h * width + j * step_w  +  tap.offset,  one part for the pixel, one for the tap.
 // conv2d is one phase that covers all outputs. conv2d_transpose has stride_h x stride_w of them: the rows h = i * stride_h + a use
 // the taps of every stride_h-th filter row, so each phase is a convolution of stride 1 over dy with its own taps.
-struct Tap {
+struct __align__(16) Tap {
     int offset;       // from the pixel's address, in floats
     int row, column;  // from the pixel's input row and column; far outside for the taps that fill up the last step
     int weight;       // where the tap's weight lies within one filter; -1 for those that fill up
@@ -51,7 +51,7 @@ __device__ __forceinline__ Pixel locate(unsigned index, const Phase& phase, cons
 
 // Whether the tap of this pixel lies inside the input. One comparison for each direction: a negative row is a huge unsigned one.
 __device__ __forceinline__ bool inside(const Pixel& pixel, const Tap& tap, const Geometry& g) {
-    return unsigned(pixel.row + tap.row) < unsigned(g.height) && unsigned(pixel.column + tap.column) < unsigned(g.width);
+    return bool(int(unsigned(pixel.row + tap.row) < unsigned(g.height)) & int(unsigned(pixel.column + tap.column) < unsigned(g.width)));
 }
 
 // The taps that this block sums, of all that its phase has: part `split` of `splits`, in steps of 8.

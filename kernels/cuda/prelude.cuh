@@ -23,8 +23,8 @@ __device__ __forceinline__ void mma_tf32_16x8x8(float (&d)[4], const unsigned (&
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Copies N bytes (4, 8 or 16) from global to shared memory behind the thread's back; zeros instead where `inside` is false (the
-// source must be a readable address even then). The bytes are there after a cp_async_wait and a barrier.
+// Copies N bytes (4, 8 or 16) from global to shared memory behind the thread's back; zeros instead where `inside` is false, and
+// then `source` is not read, so it may point anywhere. The bytes are there after a cp_async_wait and a barrier.
 template <int N>
 __device__ __forceinline__ void cp_async(void* target, const void* source, bool inside = true) {
     const unsigned shared = (unsigned)__cvta_generic_to_shared(target);

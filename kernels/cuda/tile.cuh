@@ -53,19 +53,20 @@ struct Tile {
     }
 };
 
-// The main loop. `copy(stage, step)` starts this thread's copies of one step into a stage of shared memory; a, b: the stages.
+// The main loop. `copy(stage)` starts this thread's copies of the next step into a stage of shared memory; a, b: the stages.
 template <int A_PITCH, int B_PITCH, class T, class Copy>
 __device__ __forceinline__ void sum_steps(T& tile, int steps, const float* a, const float* b, Copy copy) {
-#pragma unroll
+#pragma unroll 1
     for (int step = 0; step < STAGES - 1; ++step) {
-        if (step < steps) copy(step, step);
+        if (step < steps) copy(step);
         cp_async_commit();
     }
     int stage = 0, free = STAGES - 1;
+#pragma unroll 1
     for (int step = 0; step < steps; ++step) {
         cp_async_wait<STAGES - 2>();  // this thread's copies of `step` have landed,
         __syncthreads();              // everybody's have, and nobody reads the stage before it any more
-        if (step + STAGES - 1 < steps) copy(free, step + STAGES - 1);
+        if (step + STAGES - 1 < steps) copy(free);
         cp_async_commit();
         tile.template multiply<A_PITCH, B_PITCH>(a + stage * STEP * A_PITCH, b + stage * STEP * B_PITCH);
         free = stage;

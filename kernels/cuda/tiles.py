@@ -1,22 +1,26 @@
 """Which tile a product is cut into, and in how many parts its sums.
 
-A GPU runs a wave of blocks at a time: `slots` of them. The last wave is rarely full, so a smaller tile, less efficient by itself,
-can be faster: ZFNet's conv5 at batch 128 is 338 tiles of 128 x 128 on 264 slots, two waves for the work of 1.3; of 128 x 64 it is
-676 on 528. A product with few outputs but long sums (a fully connected layer, a batch of one) fills the GPU only when each sum is
-cut into parts, which a second pass adds in order: no atomics, the same bits every time.
+A GPU runs a wave of blocks at a time, and the last wave is rarely full, so a smaller tile, less efficient by itself, can be
+faster: ZFNet's conv5 at batch 128 is 338 tiles of 128 x 128 where 264 run at once, two waves for the work of 1.3. A product with
+few outputs but long sums (a fully connected layer, a batch of one) fills the GPU only when each sum is cut into parts, which a
+second pass adds in order: no atomics, the same bits every time.
 """
 
 from dataclasses import dataclass
 
-H200_MULTIPROCESSORS = 132
+STEP = 8  # taps in a step
+MULTIPROCESSORS = 132  # of an H100 or H200; on another GPU the choice is less apt, the result equally right
 LEAST_STEPS = 8  # a part of a sum shorter than this is mostly filling and emptying the pipeline
+START_AND_END = 12  # what a block costs beside its steps, in steps; an estimate
+SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 @dataclass(frozen=True)
 class Tile:
     """rows x columns sums in one block of `threads`; `resident` blocks on a multiprocessor at once.
 
-    `slots_each`: instructions a thread issues for one step of 8 taps, counted in the compiled code for sm_90.
+    `issued`: the instructions of one thread for one step of 8 taps, counted in the code that NVRTC 13.0 makes for sm_90. The
+    multiply-adds among them are 8 * rows * columns / threads: 512 or 256.
     """
 
     rows: int
@@ -29,27 +33,19 @@ class Tile:
     def name(self) -> str:
         return f"{self.rows}x{self.columns}"
 
-    def cost(self, rows: int, columns: int, steps: int, splits: int, groups: int = 1) -> float:
-        """Issue slots of the busiest multiprocessor, for a product of rows x columns with sums of `steps`, `groups` of them."""
+    def cost(self, rows: int, columns: int, steps: int, splits: int, groups: int = 1) -> int:
+        """Instructions that a multiprocessor issues one after the other, if every wave takes as long as a full one."""
         blocks = -(-rows // self.rows) * -(-columns // self.columns) * groups * splits
-        waves = -(-blocks // (H200_MULTIPROCESSORS * self.resident))
-        return waves * self.resident * self.threads * -(-steps // splits) * self.issued
+        waves = -(-blocks // (MULTIPROCESSORS * self.resident))
+        return waves * self.resident * self.threads * (-(-steps // splits) + START_AND_END) * self.issued
 
 
-TILES = (
-    Tile(128, 128, 256, 2, 620),
-    Tile(128, 64, 128, 4, 680),
-    Tile(64, 64, 128, 6, 380),
-    Tile(128, 32, 128, 6, 420),
-)
+CONVOLUTION = Tile(128, 128, 256, 2, 621), Tile(128, 64, 128, 4, 652), Tile(64, 64, 128, 6, 346), Tile(128, 32, 128, 5, 400)
+LINEAR = Tile(128, 128, 256, 2, 653), Tile(128, 64, 128, 3, 663), Tile(128, 32, 128, 5, 400)
 
 
-def choose(rows: int, columns: int, steps: int, groups: int = 1) -> tuple[Tile, int]:
-    """The tile and the number of parts that cost least; the first of equals, so larger tiles and fewer parts."""
+def choose(options: tuple[Tile, ...], rows: int, columns: int, steps: int, groups: int = 1) -> tuple[Tile, int]:
+    """The tile and the number of parts that cost least; of equals the one with fewer parts, then the larger tile."""
     most = max(1, steps // LEAST_STEPS)
-    options = [(tile, splits) for splits in _splits(most) for tile in TILES]
-    return min(options, key=lambda option: option[0].cost(rows, columns, steps, option[1], groups) * (1 + 0.01 * option[1]))
-
-
-def _splits(most: int) -> list[int]:
-    return [splits for splits in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if splits <= most]
+    pairs = [(tile, splits) for splits in SPLITS if splits <= most for tile in options]
+    return min(pairs, key=lambda pair: pair[0].cost(rows, columns, steps, pair[1], groups))
