@@ -22,9 +22,8 @@ __device__ __forceinline__ float sum_of_warp(float mine) {  // the whole sum in 
     return mine;
 }
 
-// The sum over a block of THREADS, in every thread.
-__device__ __forceinline__ float sum_of_block(float mine) {
-    __shared__ float sums[WARPS];
+// The sum over a block of THREADS, in every thread; `sums` is shared memory.
+__device__ __forceinline__ float sum_of_block(float mine, float (&sums)[WARPS]) {
     mine = sum_of_warp(mine);
     if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = mine;
     __syncthreads();
@@ -38,6 +37,7 @@ __device__ __forceinline__ float sum_of_block(float mine) {
 // 16 bytes a lane where the map's numbers begin at a multiple of 16 bytes, after at most three single ones.
 extern "C" __global__ void __launch_bounds__(THREADS)
     sum_maps(const float* __restrict__ dy, float* __restrict__ sums, int images, int maps, int pixels, int images_each) {
+    __shared__ float of_warps[WARPS];
     const int k = blockIdx.x, first = blockIdx.y * images_each, end = min(images, first + images_each), lane = threadIdx.x % 32;
     float total = 0.f;
     for (int n = first + threadIdx.x / 32; n < end; n += WARPS) {
@@ -52,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         if (lane < before) total += map[lane];
         if (before + 4 * pieces + lane < pixels) total += map[before + 4 * pieces + lane];
     }
-    total = sum_of_block(total);
+    total = sum_of_block(total, of_warps);
     if (threadIdx.x == 0) sums[(size_t)blockIdx.y * maps + k] = total;
 }
 
@@ -122,10 +122,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 
 // One block a filter of `size` numbers. A filter that holds a NaN compares as not too large, and stays.
 extern "C" __global__ void __launch_bounds__(THREADS) renormalise_filters(float* __restrict__ w, int size, float radius) {
+    __shared__ float of_warps[WARPS];
     float* filter = w + (size_t)blockIdx.x * size;
     float squares = 0.f;
     for (int i = threadIdx.x; i < size; i += THREADS) squares += filter[i] * filter[i];
-    const float rms = sqrtf(sum_of_block(squares) / size);
+    const float rms = sqrtf(sum_of_block(squares, of_warps) / size);
     if (!(rms > radius)) return;
     const float factor = radius / rms;
     for (int i = threadIdx.x; i < size; i += THREADS) filter[i] *= factor;
