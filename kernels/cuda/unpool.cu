@@ -20,32 +20,10 @@
 // asked for.
 
 #include "band.cuh"
+#include "gathered.cuh"
 
 #define THREADS 256
 #define TALL 2  // cells of a thread, one below the other: they share windows
-
-#define SUM 0
-#define MAX 1
-#define MEAN 2
-#define LAST 3
-
-template <int RULE>
-struct Gathered {
-    float value = 0.f;
-    int named = 0;
-
-    __device__ __forceinline__ void take(float other) {
-        if (RULE == SUM || RULE == MEAN) value += other;
-        else if (RULE == LAST) value = other;
-        else if (!named || other > value || other != other) value = other;
-        ++named;
-    }
-
-    __device__ __forceinline__ float result(bool rectify) const {
-        const float whole = RULE == MEAN && named > 1 ? value / named : value;
-        return rectify && whole <= 0.f ? 0.f : whole;
-    }
-};
 
 // One band a block: tower rows [first_row, first_row + rows_each) of one plane, or all of `planes_each` planes. A tower is TALL
 // cells; position (i, j) of x lies in tower ((i + pad_height) / (TALL * STRIDE), (j + pad_width) / STRIDE).
@@ -87,7 +65,7 @@ __device__ __forceinline__ void unpool_bands(
         for (int down = 0; down < STEP; ++down)
 #pragma unroll
             for (int across = 0; across < STRIDE; ++across) {
-                Gathered<RULE> gathered;
+                Gathered gathered{RULE};
 #pragma unroll
                 for (int m = 0; m < DOWN; ++m)
 #pragma unroll
@@ -132,7 +110,7 @@ __device__ __forceinline__ void unpool_positions(
         // the first windows that reach so far: size - 1 places before the position, rounded up to a multiple of the stride
         const int first_p = max(0, i - size_height + stride_height) / stride_height;
         const int first_q = max(0, j - size_width + stride_width) / stride_width;
-        Gathered<RULE> gathered;
+        Gathered gathered{RULE};
         for (int p = first_p; p <= last_p; ++p)
             for (int q = first_q; q <= last_q; ++q) {
                 const int source = map + p * out_width + q;
