@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from chromium import browser_path
 
+from kernels.cuda import nvrtc
+
 DATA_FOLDER = Path(os.environ.get("MINIZF_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
@@ -26,6 +28,8 @@ def missing_capabilities(config) -> dict[str, str]:
         missing["browser"] = "neither Chromium nor Chrome is on the PATH (on POSIX; elsewhere it cannot be driven over a pipe)"
     if not shutil.which("g++"):
         missing["compiler"] = "g++ is not on the PATH; apt install g++ (or your system's package)"
+    if reason := nvrtc.why_missing():
+        missing["nvrtc"] = reason
     if not config.getoption("--run-slow"):
         missing["slow"] = "give --run-slow"
     return missing

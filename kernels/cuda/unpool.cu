@@ -121,7 +121,7 @@ __device__ __forceinline__ void unpool_positions(
 }
 
 #define UNPOOL_ANY(name, RULE)                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(THREADS) name(                                                                 \
+    extern "C" __global__ void __launch_bounds__(THREADS, 6) name(                                                                 \
         const float* __restrict__ y, const unsigned char* __restrict__ switches, float* __restrict__ x, int planes, int height, \
         int width, int out_height, int out_width, int size_height, int size_width, int stride_height, int stride_width,         \
         int pad_height, int pad_width, int each, int rectify) {                                                                 \
