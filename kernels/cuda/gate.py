@@ -15,7 +15,7 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kernels.cuda.device import source
 from kernels.cuda.nvrtc import CompileError, Nvrtc, NvrtcMissing
@@ -110,7 +110,7 @@ def parse(log: str) -> dict[str, Resources]:
 
 def read_table() -> tuple[str, Files]:
     """(NVRTC's version, the resources it gave), of resources.json."""
-    table = json.loads(TABLE.read_text()) if TABLE.is_file() else {"nvrtc": "", "files": {}}
+    table: dict[str, Any] = json.loads(TABLE.read_text()) if TABLE.is_file() else {"nvrtc": "", "files": {}}
     return table["nvrtc"], {
         file: {
             kernel: {architecture: Resources(*numbers) for architecture, numbers in taken.items()}
