@@ -199,6 +199,47 @@ def add_data(sub):
     sub.add_argument("--out", default="samples.png", metavar="FILE", help="the picture (default: %(default)s)")
 
 
+@verb
+def add_bench(sub):
+    """Time the kernels beside PyTorch's, every result checked before and after; compare, draw and keep the times.
+
+    examples:
+    minizf bench                                               zfnet64's layers, about two minutes
+    minizf bench --set seven --full --json new.json --plot new.png
+    minizf bench --set zfnet --batch 16 --operations conv2d,conv2d_transpose --implementations numba,numpy
+    minizf bench --resume new.json                             go on after Ctrl-C
+    minizf bench --compare old.json new.json                   exit code 1 when something became slower
+    minizf bench --show kernels/bench/results/seven.json --readme README.md
+    minizf bench --implementations cuda-emulated               no clock: right or wrong, and what was read and written
+    minizf bench --list                                        sets, operations, implementations
+
+    A time counts only when every result was right: outputs that were never written, cached or changed later, changed inputs,
+    skipped work, half precision and patched timers are found and named. Nothing may be faster than the roofs measured here.
+    """
+    what = sub.add_argument_group("what")
+    what.add_argument("--set", metavar="NAMES", help="sets of problems, comma-separated (default: zfnet64; --list shows all)")
+    what.add_argument("--operations", metavar="NAMES", help="only these operations of the sets")
+    what.add_argument("--implementations", metavar="NAMES", help="ours to time (default: the one in use)")
+    what.add_argument("--peer", metavar="NAMES", help="torch, torch-tf32, scipy, or none (default: torch where installed)")
+    what.add_argument("--batch", type=count, metavar="N", help="images a call, instead of the sets' own")
+    how = sub.add_argument_group("how")
+    how.add_argument("--full", action="store_true", help="at least 20 runs and up to 12 s a case (else 7 and 1.5 s)")
+    how.add_argument("--threads", type=count, metavar="N", help="for ours and the peers (default: all cores)")
+    how.add_argument("--caches", metavar="STATES", help="warm, cold (default: both)")
+    how.add_argument("--runs", type=count, metavar="N", help="at least so many of each")
+    how.add_argument("--limit", type=float, metavar="S", help="seconds of timing a case at most")
+    how.add_argument("--noise", type=float, metavar="PERCENT", help="a median has settled when its error is below (default: 1)")
+    kept = sub.add_argument_group("records")
+    kept.add_argument("--json", metavar="FILE", help="write the record here after every case")
+    kept.add_argument("--resume", metavar="FILE", help="go on with this record, as it was begun")
+    kept.add_argument("--show", metavar="FILE", nargs="+", help="time nothing: report these records")
+    kept.add_argument("--compare", nargs=2, metavar=("OLD", "NEW"), help="time nothing: what became faster or slower")
+    kept.add_argument("--tolerance", type=float, default=0.03, metavar="SHARE", help="a smaller change is none (default: 0.03)")
+    kept.add_argument("--plot", metavar="PNG", help="draw the roofline and the ratios to the peer")
+    kept.add_argument("--readme", metavar="FILE", help="write the table of kernels anew, between its two markers")
+    kept.add_argument("--list", action="store_true", help="print what can be timed, and end")
+
+
 def count(text: str) -> int:
     """A whole number from 1 up, for argparse."""
     if not text.isdecimal() or int(text) < 1:

@@ -122,6 +122,13 @@ def doctor_report(options: Namespace) -> int:
     return 1 if faults else 0
 
 
+def bench_kernels(options: Namespace) -> int:
+    """Times the kernels, or shows, compares and draws earlier times; exit code 1 when a result is wrong or a time is worse."""
+    from minizf.bench import bench
+
+    return bench(options)
+
+
 ACTS: dict[str, Callable[[Namespace], int | None]] = {
     "demo": demo,
     "train": train,
@@ -129,6 +136,7 @@ ACTS: dict[str, Callable[[Namespace], int | None]] = {
     "look": look,
     "data": data_page,
     "doctor": doctor_report,
+    "bench": bench_kernels,
 }
 
 

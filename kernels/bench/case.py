@@ -1,10 +1,10 @@
 """One problem with its contestants: two sets of inputs that take turns, and the checks around every call.
 
-Before every timed call one input gets new values (the drawn ones times a new factor), in the other of two sets of arrays: who
-returns an earlier answer, by whatever it recognises, is wrong. Results are overwritten before their memory is given back, so the
-next call of that size usually starts from NaN. Checked are, before any time is taken, two whole results computed in memory filled
-with a pattern; after every timed call its form, its inputs, that everything is written, and values at random positions; at the
-end the last timed result as a whole.
+Before every timed call one input gets new values (the drawn ones times a new factor), in the other of two sets of arrays: an
+earlier answer, however it was recognised, is wrong. Results are overwritten before their memory is given back, so the next call
+of that size usually starts from NaN. Checked are, before any time is taken, two results computed in memory filled with a
+pattern, one of them as a whole; after every timed call its form, its inputs, that everything is written, and values at random
+positions; at the end the last timed result as a whole.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,9 +3,9 @@
 Each way to be fast by being wrong has its own sentence, because the person who reads it wants to know which bug it is.
 
 The allowed error follows from how float32 sums round, not from what happens to pass. A sum of n products of random signs, each
-of size s, is about s * sqrt(n); adding them one by one rounds n times and is off by about 2^-24 * sqrt(n) / 2.4 of that. Allowed
-is two and a half times as much in the root mean square over all results looked at, and eight times that in any single one. A
-result stored in half precision is off by 2^-12 of itself: caught for every sum of up to ten million terms.
+of size s, is about s * sqrt(n); adding them one by one rounds n times and is off by about 2^-24 * sqrt(n) / 2.4 of that.
+Allowed is two and a half times as much in the root mean square over all results looked at, and eight times that in any single
+one. A result stored in half precision is off by 2^-12 of itself: caught for every sum of up to ten million terms.
 """
 
 import contextlib
@@ -202,11 +202,13 @@ def explain(got, want, bound: Allowed, shape: tuple[int, ...], number: int, plac
     images = (places[0] if places else np.arange(got.size) * shape[0] // got.size).astype(int)
     bad, good = set(images[wrong].tolist()), set(images[~wrong & (want != 0)].tolist())
     if good and bad and not bad & good and shape[0] > 1:
-        return f"right for {listed(good)}, wrong for {listed(bad)} of the first axis (0 to {shape[0] - 1}): part of the batch skipped"
+        of_all = f"of the first axis (0 to {shape[0] - 1})"
+        return f"right for {listed(good)}, wrong for {listed(bad)} {of_all}: part of the batch skipped"
     error = np.abs(got.astype(np.float64) - want)
     at = int(np.argmax(np.where(np.isfinite(error), error, np.inf)))
     where = tuple(int(axis[at]) for axis in places) if places else tuple(int(i) for i in np.unravel_index(at, shape))
-    text = f"off by up to {error[at]:.3g} (allowed {bound.worst:.3g}), root mean square {np.sqrt(np.mean(error**2)):.3g} (allowed {bound.rms:.3g})"
+    rms = np.sqrt(np.mean(error**2))
+    text = f"off by up to {error[at]:.3g} (allowed {bound.worst:.3g}), in the mean {rms:.3g} (allowed {bound.rms:.3g})"
     if (error <= 2.0**-10 * np.abs(want) + bound.worst).all():
         return f"rounded to half precision or the like: {text}"
     what = "switches" if number == 1 else "result"

@@ -1,4 +1,4 @@
-"""How a time is taken: on the processor by the wall, on a GPU by events on its stream, always with somebody looking over the shoulder.
+"""How a time is taken: on the processor by the wall, on a GPU by events on its stream, always with a second look.
 
 The clocks' own functions are bound when this file is read, before anything that is timed is imported, and a second, independent
 clock runs beside the first: an implementation that replaces `time.perf_counter` changes nothing and is told so.
@@ -76,7 +76,7 @@ def require_agreement(span_ns: int, other_ns: int) -> None:
     """Two clocks around the same call agree; the second was started before and stopped after the first."""
     if span_ns <= 0 or span_ns < 0.99 * other_ns - 100_000:
         raise Rejected(
-            f"two clocks disagree about its call: {span_ns / 1e6:.3f} ms and {other_ns / 1e6:.3f} ms; a timer is not true"
+            f"two clocks disagree about its call: {span_ns / 1e6:.3f} and {other_ns / 1e6:.3f} ms; a timer is not true"
         )
 
 
@@ -120,14 +120,17 @@ class EventClock:
         return result, seconds
 
 
+HOLD = """extern "C" __global__ void hold(long long cycles) {
+    long long start = clock64();
+    while (clock64() - start < cycles) {}
+}"""
+
+
 def gpu_clock(cupy: Any) -> EventClock:
     """The clock of the current CUDA device."""
     cache = cupy.cuda.Device().attributes["L2CacheSize"]
     buffer = cupy.zeros(max(2 * cache, 1 << 24), cupy.uint8)
-    spin = cupy.RawKernel(
-        'extern "C" __global__ void hold(long long cycles) { long long start = clock64(); while (clock64() - start < cycles); }',
-        "hold",
-    )
+    spin = cupy.RawKernel(HOLD, "hold")
     return EventClock(cupy.cuda, lambda: spin((1,), (1,), (cupy.int64(200_000),)), lambda: buffer.fill(1))
 
 

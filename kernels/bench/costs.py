@@ -4,8 +4,8 @@
     linear, forward or either gradient         FLOP = 2 * N*F*G                bytes = x + w + y, each once
     pooling, normalisation                     FLOP = 0: bound by memory       bytes = what the contract reads and writes, once
 
-`Cost.flop` is the number everybody quotes, for GFLOP/s. `Cost.least_flop` leaves out what a right answer does not need, products
-with padding and with values that unpooling leaves zero, and is what a time is held against: nobody may be faster than that.
+`Cost.flop` is the number everybody quotes, for GFLOP/s. `Cost.least_flop` leaves out what a right answer does not need,
+products with padding and with values that unpooling leaves zero, and is what a time is held against: nobody may be faster.
 """
 
 from dataclasses import dataclass

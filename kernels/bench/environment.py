@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,24 @@ import numpy as np
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "torch", "cupy", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
 VARIABLES = (
-    "OMP_NUM_THREADS OMP_WAIT_POLICY OMP_PROC_BIND GOMP_SPINCOUNT KMP_BLOCKTIME NUMBA_NUM_THREADS NUMBA_THREADING_LAYER "
-    "OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE MKL_NUM_THREADS MINIZF_BACKEND MINIZF_VECTOR_LANES MALLOC_PERTURB_"
-).split()
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "OMP_PROC_BIND",
+    "GOMP_SPINCOUNT",
+    "KMP_BLOCKTIME",
+    "NUMBA_NUM_THREADS",
+    "NUMBA_THREADING_LAYER",
+    "OPENBLAS_NUM_THREADS",
+    "OPENBLAS_CORETYPE",
+    "MKL_NUM_THREADS",
+    "MINIZF_BACKEND",
+    "MINIZF_VECTOR_LANES",
+    "MALLOC_PERTURB_",
+)
 CPU_SHARE_WANTED = 0.9
+POLICY = "OMP_WAIT_POLICY"
+# what the person asked for; `kernels.numba_cpu` sets it for its own threads when it is loaded
+ASKED_POLICY = None if "kernels.numba_cpu" in sys.modules else os.environ.get(POLICY)
 
 
 def describe(threads: int, gpu: bool = False) -> dict[str, Any]:
@@ -169,9 +183,8 @@ def set_threads(threads: int) -> list[str]:
 
             threadpool_limits(threads, "blas")
         except ImportError:
-            warnings.append(
-                f"NumPy's BLAS keeps its own number of threads: begin with OPENBLAS_NUM_THREADS={threads}, or install threadpoolctl"
-            )
+            way_out = f"begin with OPENBLAS_NUM_THREADS={threads}, or install threadpoolctl"
+            warnings.append(f"NumPy's BLAS keeps its own number of threads: {way_out}")
     return warnings
 
 
@@ -202,12 +215,28 @@ def warnings_about(threads: int) -> list[str]:
         found.append(f"load average {now[0]:g} on {cores()} cores: other programs may be working here")
     if threads > cores():
         found.append(f"{threads} threads on {cores()} usable cores take turns")
-    if os.environ.get("OMP_WAIT_POLICY", "").lower() == "active":
+    if (ASKED_POLICY or "").lower() == "active":
         found.append("OMP_WAIT_POLICY=active: a peer's waiting threads spin and take cores from Numba's; leave it unset")
     return found
 
 
+@contextlib.contextmanager
+def own_policy() -> Iterator[None]:
+    """For importing a peer: its OpenMP reads the policy once, and gets what the person asked for, else its default."""
+    before = os.environ.get(POLICY)
+    os.environ.pop(POLICY, None)
+    if ASKED_POLICY is not None:
+        os.environ[POLICY] = ASKED_POLICY
+    try:
+        yield
+    finally:
+        os.environ.pop(POLICY, None)
+        if before is not None:
+            os.environ[POLICY] = before
+
+
 def thread_note() -> str:
     """What waiting threads do, which decides whether two libraries in one process get in each other's way."""
-    policy = os.environ.get("OMP_WAIT_POLICY", "not set: waiting OpenMP threads spin for about a millisecond, then sleep")
-    return f"OMP_WAIT_POLICY {policy}; between contestants the bench waits until the process is idle"
+    ours = os.environ.get(POLICY, "not set")
+    theirs = ASKED_POLICY or "not set (they spin for a moment, then sleep)"
+    return f"{POLICY} for Numba's threads: {ours}, for a peer's: {theirs}; the bench waits until all rest before each call"

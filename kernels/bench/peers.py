@@ -4,8 +4,8 @@
     torch-tf32   the same on a GPU with TF32 allowed for convolutions and matrix products
     scipy        scipy.signal.correlate and BLAS through scipy.linalg, for small problems
 
-Where PyTorch has two ways to do something (the input gradient: `conv_transpose2d` and `convolution_backward`), both are tried once
-on the problem and the faster is timed.
+Where PyTorch has two ways to do something (the input gradient: `conv_transpose2d` and `convolution_backward`), both are tried
+first on the problem and the faster is timed.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.bench import checking
+from kernels.bench import checking, environment
 from kernels.bench.costs import cost
 from kernels.bench.operations import Arrays
 from kernels.bench.problems import Conv, Lrn, Pool, Problem
@@ -49,7 +49,8 @@ class Torch:
     ours = False
 
     def __init__(self, name: str, gpu: bool, threads: int) -> None:
-        import torch
+        with environment.own_policy():
+            import torch
 
         if gpu and not torch.cuda.is_available():
             raise PeerMissing("this PyTorch finds no CUDA device, and a time on the processor says nothing about one on a GPU")

@@ -104,7 +104,7 @@ class Net:
         return f"{self.name}, {self.batch} images, {self.classes} classes"
 
 
-Shape = Conv | Pool | Lrn | Linear | Net
+Shape = Any  # one of the five above; an operation knows which is its own
 OPERATIONS_OF = {
     "conv": ("conv2d", "conv2d_relu", "conv2d_transpose", "conv2d_weight_grad", "deconv_step"),
     "pool": ("maxpool2d", "relu_maxpool", "unpool2d"),

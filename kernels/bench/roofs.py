@@ -1,11 +1,11 @@
 """What this machine can do at most, measured now: how fast numbers multiply and add, how fast bytes move.
 
-A time is held against max(FLOP / peak, bytes / bandwidth). Who is faster than that by more than MARGIN has not done the work, or
-the clock or a formula is wrong: an error, not a record.
+A time is held against max(FLOP / peak, bytes / bandwidth). Who is faster than that by more than MARGIN has not done the work,
+or the clock or a formula is wrong: an error, not a record.
 
-The peak is the best of a loop of nothing but fused multiply-adds in registers and of a large matrix product. The bandwidth is the
-best of a copy (read and written bytes both count), of reading only and of writing only, by all threads at once; with warm caches
-it is that of a working set of the problem's size, with cold ones that of memory.
+The peak is the best of a loop of nothing but fused multiply-adds in registers and of a large matrix product. The bandwidth is
+the best of a copy (read and written bytes both count), of reading only and of writing only, by all threads at once; with warm
+caches it is that of a working set of the problem's size, with cold ones that of memory.
 """
 
 import time
@@ -160,7 +160,6 @@ def measure_gpu(cupy: Any, clock: Any) -> Roofs:
     found.memory["copy"] = 8 * count / best_of(clock, lambda: cupy.copyto(target, source))
     found.memory["write"] = 4 * count / best_of(clock, lambda: target.fill(1))
     found.memory["read"] = 4 * count / best_of(clock, lambda: source.max())
-    del source, target
     side = 8192 if free > 4 << 30 else 2048
     one = cupy.ones((side, side), cupy.float32)
     found.flops[f"cuBLAS matrix product of {side}"] = 2 * side**3 / best_of(clock, lambda: one @ one)

@@ -204,7 +204,7 @@ def run_once(case: Any, one: Contestant, row: Row, clock: clocks.Clock) -> None:
 def wait_until_idle(
     used: Callable[[], float] = time.process_time, now: Callable[[], float] = time.perf_counter, rest: Callable = time.sleep
 ) -> bool:
-    """Waits until no thread of this process works: a library's waiting threads may spin after its call. False: they still do."""
+    """Waits until no thread of this process works: waiting threads may spin after a call. False: they still do."""
     for _ in range(IDLE_STEPS):
         began, before = now(), used()
         rest(IDLE_STEP_S)

@@ -1,4 +1,4 @@
-"""Medians, their uncertainty, and when a series of times has settled. Nothing here assumes a bell curve: times have long tails."""
+"""Medians, their uncertainty, and when a series of times has settled. Times have long tails: no mean is taken of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
