@@ -11,6 +11,7 @@ so every phase is a convolution of stride 1 over dy with its own share of the fi
 numbers of dy, and no two threads add to one place.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +80,8 @@ def forward(maps: int, size: Sides, filters: int, window: Sides, stride: Sides, 
 def transposed(filters: int, size: Sides, channels: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
     """conv2d_transpose of dy (N, filters, *size) with w (filters, channels, *window) to dx (N, channels, *out_size)."""
     tables, phases, first = [], [], 0
-    for a, rows, row_taps, row_reads in _phases(out_size[0], window[0], stride[0], pad[0]):
-        for b, columns, column_taps, column_reads in _phases(out_size[1], window[1], stride[1], pad[1]):
+    for a, rows, row_taps, row_reads in output_phases(out_size[0], window[0], stride[0], pad[0]):
+        for b, columns, column_taps, column_reads in output_phases(out_size[1], window[1], stride[1], pad[1]):
             k, i, j = np.indices((filters, row_taps.size, column_taps.size)).reshape(3, -1)
             weight = (k * channels * window[0] + row_taps[i]) * window[1] + column_taps[j]
             taps = _filled(k, row_reads[i], column_reads[j], weight, size)
@@ -92,7 +93,7 @@ def transposed(filters: int, size: Sides, channels: int, window: Sides, stride: 
     return Plan(key, np.concatenate(tables), np.array(phases, PHASE), filters, size, (1, 1), channels, out_size, stride, step)
 
 
-def _phases(length: int, taps: int, stride: int, pad: int):
+def output_phases(length: int, taps: int, stride: int, pad: int) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """For each phase: (a, how many outputs it has, its filter rows, the p that output 0 reads with each), p rising."""
     for a in range(min(stride, length)):
         ahead, rho = divmod(a + pad, stride)

@@ -16,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(256) pack_filters(
     __syncthreads();
     for (int i = threadIdx.y; i < 32; i += 8) {
         const int row = blockIdx.y * 32 + i;
-        if (row < tap_count) packed[(size_t)row * pitch + first_filter + threadIdx.x] = square[threadIdx.x][i];
+        if (row < tap_count && first_filter + int(threadIdx.x) < pitch) packed[(size_t)row * pitch + first_filter + threadIdx.x] = square[threadIdx.x][i];
     }
 }
 

@@ -19,11 +19,17 @@ def tables(device: Device, plan: Plan) -> tuple[Array, Array]:
 
 
 def pack_filters(device: Device, w: Array, plan: Plan, taps: Array, columns: int) -> Array:
-    """The weights as [tap][filter], filters filled up with zeros to a multiple of `columns`, itself a multiple of 32."""
-    packed = device.empty((max(plan.taps.size, 1), -(-plan.filters // columns) * columns))
-    if plan.taps.size:
-        grid = packed.shape[1] // 32, -(-plan.taps.size // 32)
-        numbers = plan.taps.size, plan.filters, plan.filter_step, packed.shape[1]
+    """The weights as [tap][filter], filters filled up with zeros to a multiple of `columns`."""
+    pitch = -(-plan.filters // columns) * columns
+    return pack_taps(device, w, taps, plan.taps.size, plan.filters, plan.filter_step, pitch)
+
+
+def pack_taps(device: Device, w: Array, taps: Array, count: int, filters: int, filter_step: int, pitch: int) -> Array:
+    """The weights as [count taps][pitch], zeros beyond `filters`; one filter of w lies `filter_step` numbers after the other."""
+    packed = device.empty((max(count, 1), pitch))
+    if count:
+        numbers = count, filters, filter_step, pitch
+        grid = -(-pitch // 32), -(-count // 32)
         device.launch(FILE, "pack_filters", grid, (32, 8), (w, packed, taps, *map(np.int32, numbers)))
     return packed
 
