@@ -25,7 +25,7 @@ def pack_filters(device: Device, w: Array, plan: Plan, taps: Array, columns: int
 
 
 def pack_taps(device: Device, w: Array, taps: Array, count: int, filters: int, filter_step: int, pitch: int) -> Array:
-    """The weights as [count taps][pitch], zeros beyond `filters`; one filter of w lies `filter_step` numbers after the other."""
+    """The weights as [count taps][pitch], zeros beyond `filters`; a filter of w lies `filter_step` numbers after the other."""
     packed = device.empty((max(count, 1), pitch))
     if count:
         numbers = count, filters, filter_step, pitch

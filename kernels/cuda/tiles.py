@@ -1,7 +1,7 @@
 """Which tile a product is cut into, and in how many parts its sums.
 
 A GPU runs a wave of blocks at a time, and the last wave is rarely full, so a smaller tile, less efficient by itself, can be
-faster: ZFNet's conv5 at batch 128 is 338 tiles of 128 x 128 where 264 run at once, two waves for the work of 1.3. A product with
+faster: ZFNet's conv5 at batch 128 is 338 tiles of 128 x 128 where 264 run at once, two waves for the work of 1.3. A product of
 few outputs but long sums (a fully connected layer, a batch of one) fills the GPU only when each sum is cut into parts, which a
 second pass adds in order: no atomics, the same bits every time.
 """
