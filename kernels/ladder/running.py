@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.ladder.steps import Ladder, Memory, Step, Traffic
+from kernels.ladder.steps import Ladder, Memory, Step, Traffic, floats
 
 ORDERS = ("forward", "reverse", "shuffled")
 SEED = 0
@@ -29,28 +29,22 @@ class Ran(NamedTuple):
 def run(ladder: Ladder, step: Step, problem: Any, language: str = "cuda", order: str = "forward", bug: str = "") -> Ran:
     """One launch on the CPU, every access checked and counted; KernelError where the kernel does what it must not."""
     case = ladder.case(problem, step, SEED)
-    launch = step.launch(problem)
-    output = new_output(step, case.expected.shape)
+    launch, shape = step.launch(problem), case.expected.shape
     text = ladder.text(step, language, bug)
     if language == "python":
         from kernels.emulator import simulator
 
+        output = np.zeros(shape, np.float32) if step.cleared else simulator.empty(shape)
         kernel = simulator.jit(python_kernel(ladder, step, text), checked=True)
         kernel.order = order
         kernel[launch.grid, launch.block](*case.inputs, output, *case.python_numbers)
         return Ran(output, traffic_of(kernel.counts))
-    from kernels.emulator import Module
+    from kernels import emulator
 
-    kernel = Module(text, name=ladder.path(step, language).name, checked=True).get_function(ladder.kernel)
+    output = np.zeros(shape, np.float32) if step.cleared else emulator.empty(shape)
+    kernel = emulator.Module(text, name=ladder.path(step, language).name, checked=True).get_function(ladder.kernel)
     kernel(launch.grid, launch.block, (*case.inputs, output, *map(np.int32, case.numbers)), order=order)
     return Ran(output, traffic_of(kernel.counts))
-
-
-def new_output(step: Step, shape: tuple[int, ...]) -> np.ndarray:
-    """What the kernel must fill: zeros where it is to be cleared, else memory that counts as unwritten."""
-    from kernels.emulator import simulator
-
-    return np.zeros(shape, np.float32) if step.cleared else simulator.empty(shape)
 
 
 def check(ladder: Ladder, step: Step, problem: Any, output: np.ndarray) -> None:
@@ -85,5 +79,14 @@ def python_kernel(ladder: Ladder, step: Step, text: str) -> Callable:
 
 
 def traffic_of(counts: Any) -> Traffic:
-    totals = np.sum([numbers for _, numbers in counts], axis=0).tolist()
-    return Traffic(*(Memory(*totals[place : place + 2]) for place in (0, 2, 4, 6)))
+    """Of the simulator's counts for each thread, or the emulator's totals; an atomic addition is a read and a write."""
+    if isinstance(counts, list):
+        totals = np.sum([numbers for _, numbers in counts], axis=0).tolist()
+        return Traffic(*(Memory(*totals[place : place + 2]) for place in (0, 2, 4, 6)))
+    atomics = floats(counts.atomics)
+    return Traffic(
+        Memory(counts.global_reads, counts.global_read_bytes) + atomics,
+        Memory(counts.global_writes, counts.global_write_bytes) + atomics,
+        Memory(counts.shared_reads, counts.shared_read_bytes),
+        Memory(counts.shared_writes, counts.shared_write_bytes),
+    )
