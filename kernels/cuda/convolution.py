@@ -9,7 +9,7 @@ from kernels.backends import Array
 from kernels.cuda import few_maps, geometry, pooling, tiles
 from kernels.cuda.device import Device
 from kernels.cuda.geometry import Plan, Sides
-from kernels.cuda.products import NOTHING, add_splits, pack_filters, tables
+from kernels.cuda.products import add_splits, pack_filters, tables
 from kernels.cuda.unpooling import Pooled
 from kernels.sizes import conv_output_size
 
@@ -102,16 +102,15 @@ def implicit_product(device: Device, x: Array | Pooled, w: Array, b: Array | Non
     sums = y if splits == 1 else device.empty((splits, *y.shape))
     grid = -(-plan.pixels(images) // tile.rows) * len(plan.phases), -(-plan.filters // tile.columns), splits
     struct = plan.struct(images, packed.shape[1], splits, rectify)
-    bias = NOTHING if b is None else b
     if isinstance(x, Pooled):
         pooled_taps = device.table(("pooled taps", *x.y.shape[2:], plan.key), lambda: _in_pooled_maps(plan, x).view(np.int32))
         args = x.y, x.switches, x.covers(device), x.struct(), packed, sums, pooled_taps, phases, struct
         device.launch("deconv_step.cu", f"deconv_tile_{tile.name}", grid, (tile.threads,), args)
     else:
-        args = x, packed, bias, sums, taps, phases, struct
+        args = x, packed, b, sums, taps, phases, struct
         device.launch("conv_fp32.cu", f"conv_tile_{tile.name}", grid, (tile.threads,), args)
     if splits > 1:
-        add_splits(device, sums, bias, y, y[0, 0].size, rectify)
+        add_splits(device, sums, b, y, y[0, 0].size, rectify)
 
 
 def _in_pooled_maps(plan: Plan, pooled: Pooled) -> np.ndarray:

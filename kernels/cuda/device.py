@@ -3,8 +3,8 @@
     device.empty((2, 3, 5))                         a new array, of the device's array library
     device.launch("relu.cu", "relu", (blocks,), (256,), (x, y, np.int32(x.size)))
 
-A kernel takes pointers, `int`, `float` and structs by value; on this side that is an array, np.int32(...), np.float32(...) and
-a 0-d structured array. (A bare Python int would arrive as 64 bits, a bare float as a double.)
+A kernel takes pointers, `int`, `float` and structs by value; on this side that is an array, or None for a null pointer,
+np.int32(...), np.float32(...) and a 0-d structured array. (A bare Python int would arrive as 64 bits, a bare float as a double.)
 
 A `.cu` file includes no header of the toolkit. It may say `#include "geometry.cuh"` for a file of this folder: the text is put
 there before anybody compiles it, each file once. `prelude.cuh` comes first, on a GPU.
@@ -69,6 +69,10 @@ class Device:
         """Which of several GPUs is in use: tables live on one."""
         return 0
 
+    def pointers(self, args: tuple) -> tuple:
+        """The arguments with None as this device wants a null pointer."""
+        return args
+
     def module(self, file: str, options: tuple[str, ...] = ()) -> Any:
         """The kernels of a file of this folder, compiled on first use."""
         if (file, options) not in self._modules:
@@ -95,7 +99,7 @@ class Device:
         function = self.module(file, options).get_function(kernel)
         if shared_bytes > STATIC_SHARED_BYTES:
             function.max_dynamic_shared_size_bytes = shared_bytes
-        function(tuple(map(int, grid)), tuple(map(int, block)), args, shared_mem=shared_bytes)
+        function(tuple(map(int, grid)), tuple(map(int, block)), self.pointers(args), shared_mem=shared_bytes)
 
     def table(self, key: tuple, build: Callable[[], np.ndarray]) -> Array:
         """A small array that depends on `key` only, made by `build()` on the host and kept on the device."""
@@ -133,6 +137,9 @@ class Gpu(Device):
 
     def place(self) -> int:
         return self.arrays.cuda.runtime.getDevice()
+
+    def pointers(self, args: tuple) -> tuple:
+        return tuple(np.uintp(0) if argument is None else argument for argument in args)  # CuPy copies a number as it is
 
 
 class Emulated(Device):

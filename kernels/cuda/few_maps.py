@@ -12,7 +12,7 @@ import numpy as np
 from kernels.backends import Array
 from kernels.cuda.device import Device
 from kernels.cuda.geometry import TAP, Sides, output_phases
-from kernels.cuda.products import NOTHING, pack_taps
+from kernels.cuda.products import pack_taps
 from kernels.cuda.unpooling import Pooled
 
 MOST_COLOURS = 3
@@ -69,8 +69,7 @@ def first_layer(
     struct = np.array(tuple(numbers), FIRST_LAYER)
     grid = images * down * across, packed.shape[1] // each
     shared_bytes = _first_layer_bytes(maps, (window[0], window[1]), stride, each)
-    bias = NOTHING if b is None else b
-    device.launch("first_layer.cu", f"first_layer_{each}", grid, (each * 4,), (x, packed, bias, y, struct), shared_bytes)
+    device.launch("first_layer.cu", f"first_layer_{each}", grid, (each * 4,), (x, packed, b, y, struct), shared_bytes)
 
 
 def _first_layer_patch(window: Sides, stride: Sides) -> Sides:

@@ -5,7 +5,7 @@ import numpy as np
 from kernels.backends import Array
 from kernels.cuda import tiles
 from kernels.cuda.device import Device
-from kernels.cuda.products import NOTHING, add_splits
+from kernels.cuda.products import add_splits
 
 FILE = "linear_fp32.cu"
 PRODUCT = np.dtype([(name, np.int32) for name in ("rows", "columns", "sum", "splits")])
@@ -33,10 +33,9 @@ def _product(device: Device, name: str, a: Array, b: Array, bias: Array | None, 
         return out
     tile, splits = tiles.choose(tiles.LINEAR, rows, columns, -(-length // tiles.STEP))
     sums = out if splits == 1 else device.empty((splits, *out.shape))
-    shift = NOTHING if bias is None else bias
     grid = -(-rows // tile.rows), -(-columns // tile.columns), splits
     struct = np.array((rows, columns, length, splits), PRODUCT)
-    device.launch(FILE, f"{name}_{tile.name}", grid, (tile.threads,), (a, b, shift, sums, struct))
+    device.launch(FILE, f"{name}_{tile.name}", grid, (tile.threads,), (a, b, bias, sums, struct))
     if splits > 1:
-        add_splits(device, sums, shift, out, 1, False)
+        add_splits(device, sums, bias, out, 1, False)
     return out

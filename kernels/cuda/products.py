@@ -7,7 +7,7 @@ from kernels.cuda.device import Device
 from kernels.cuda.geometry import Plan
 
 FILE = "packing.cu"
-NOTHING = np.uintp(0)  # a null pointer: no bias
+NOTHING = None  # a null pointer: no bias
 
 
 def tables(device: Device, plan: Plan) -> tuple[Array, Array]:
