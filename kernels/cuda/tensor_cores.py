@@ -1,0 +1,278 @@
+"""The three convolutions and the fully connected layer on tensor cores, products in TF32: what is launched.
+
+conv2d and conv2d_transpose: tensor_cores_conv.cu. conv2d_weight_grad: tensor_cores_weight_grad.cu. The fully connected layer is
+a convolution with windows of 1 x 1 and images of one row, each of its three products the one whose loads fit the arrays:
+
+    linear              y[n,g]  = sum over f of x[n,f] * w[g,f]     both run along the sum, like dy and x in a weight gradient
+    linear_input_grad   dx[n,f] = sum over g of dy[n,g] * w[g,f]    w is an image of G maps and F pixels, dy the filters
+    linear_weight_grad  dw[g,f] = sum over n of dy[n,g] * x[n,f]    x is an image of N maps and F pixels, dy the filters
+
+Products carry 10 bits of mantissa, so results differ from fp32 by about 1e-3 of the sum of magnitudes. A window that needs more
+than 15 rows or columns of the input at once does not fit the tables' bits: those convolutions are computed in fp32.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from kernels.backends import Array
+from kernels.cuda import convolution, geometry, pooling, tiles, weight_grad
+from kernels.cuda.device import Device
+from kernels.cuda.geometry import Plan, Sides
+from kernels.cuda.products import NOTHING, add_splits
+from kernels.cuda.tiles import Tile
+from kernels.sizes import conv_output_size
+
+CONV_FILE, WEIGHT_GRAD_FILE = "tensor_cores_conv.cu", "tensor_cores_weight_grad.cu"
+DEPTH, BUFFERS = 16, 4  # as in tensor_cores.cuh
+REACH = 15  # rows, or columns, that a table's bits can tell apart
+FEW_CHANNELS = 8  # up to here a tile's filters are mostly empty, and the fp32 kernels do less
+PLACE = np.dtype([("offset", np.int32), ("bits", np.int32)])
+NOWHERE = -(2**31)  # the bit that no pixel has
+SUMS = np.dtype([(name, np.int32) for name in ("filters", "taps", "pixels", "map", "x_image", "dy_image", "part", "quads")])
+# `issued`: instructions of one thread for one step of 16 in the code that NVRTC 13.0 makes for sm_90, or the time of its mma,
+# estimated at 6.5 cycles each, where that is longer.
+CONVOLUTION = (
+    Tile(128, 128, 128, 2, 416),
+    Tile(128, 96, 128, 2, 312),
+    Tile(128, 64, 128, 4, 248),
+    Tile(64, 64, 128, 5, 153),
+    Tile(128, 32, 128, 5, 189),
+)
+WEIGHT_GRAD = Tile(128, 128, 128, 2, 430), Tile(128, 96, 128, 2, 390), Tile(128, 64, 128, 3, 310), Tile(64, 64, 128, 4, 230)
+
+
+def conv2d(device: Device, x: Array, w: Array, b: Array | None, stride: Sides, pad: Sides, rectify: bool = False) -> Array:
+    """x (N,C,H,W), w (K,C,R,S), b (K,) or None -> y (N,K,P,Q), rectified on the way out if asked."""
+    (images, maps, *size), (filters, _, *window) = x.shape, w.shape
+    if max(window) > REACH:
+        return convolution.conv2d(device, x, w, b, stride, pad, rectify)
+    out = conv_output_size(tuple(size), tuple(window), stride, pad)
+    y = device.empty((images, filters, *out))
+    if images:
+        plan = forward(maps, tuple(size), filters, tuple(window), stride, pad, out)
+        implicit_product(device, x, w, b, y, plan, rectify)
+    return y
+
+
+def conv2d_transpose(device: Device, dy: Array, w: Array, stride: Sides, pad: Sides, size: Sides) -> Array:
+    """dy (N,K,P,Q), w (K,C,R,S), size (H,W) -> dx (N,C,H,W)."""
+    (images, filters, *small), (_, channels, *window) = dy.shape, w.shape
+    if max(window) > REACH or channels <= FEW_CHANNELS:
+        return convolution.conv2d_transpose(device, dy, w, stride, pad, size)
+    dx = device.empty((images, channels, *size))
+    if images:
+        plan = transposed(filters, tuple(small), channels, tuple(window), stride, pad, size)
+        implicit_product(device, dy, w, None, dx, plan, False)
+    return dx
+
+
+def deconv_step(
+    device: Device,
+    y: Array,
+    switches: Array,
+    pool_size: Sides,
+    pool_stride: Sides,
+    pool_pad: Sides,
+    w: Array,
+    stride: Sides,
+    pad: Sides,
+    size: Sides,
+    collisions: str,
+) -> Array:
+    """y, switches (N,K,U,V), w (K,C,R,S), size (H,W) -> dx (N,C,H,W): unpool, rectify, conv2d_transpose.
+
+    To few channels (the last step, to pixels) the unpooled maps are the most of the memory traffic, and the fp32 kernel that
+    unpools in its loads does it all. Elsewhere the products dominate: unpooling is a pass of its own, because each number is
+    loaded R*S times for every tile of channels, and asking up to four windows each time would cost more than the pass.
+    """
+    pool = pool_size, pool_stride, pool_pad
+    if max(w.shape[2:]) > REACH or w.shape[1] <= FEW_CHANNELS:
+        return convolution.deconv_step(device, y, switches, *pool, w, stride, pad, size, collisions)
+    maps = conv_output_size(size, w.shape[2:], stride, pad)
+    signal = pooling.unpool2d(device, y, switches, *pool, maps, collisions, rectify=True)
+    return conv2d_transpose(device, signal, w, stride, pad, size)
+
+
+def conv2d_weight_grad(device: Device, x: Array, dy: Array, stride: Sides, pad: Sides, filter_size: Sides) -> Array:
+    """x (N,C,H,W), dy (N,K,P,Q) -> dw (K,C,R,S)."""
+    (images, channels, *size), (_, filters, *out) = x.shape, dy.shape
+    shape = (filters, channels, *filter_size)
+    if images == 0:
+        return device.arrays.zeros(shape, np.float32)
+    if max(filter_size) > REACH:
+        return weight_grad.conv2d_weight_grad(device, x, dy, stride, pad, filter_size)
+    dw = device.empty(shape)
+    correlate(device, x, dy, None, dw, forward(channels, tuple(size), filters, filter_size, stride, pad, tuple(out)))
+    return dw
+
+
+def linear(device: Device, x: Array, w: Array, b: Array | None) -> Array:
+    """x (N,F), w (G,F), b (G,) or None -> y (N,G)."""
+    (images, features), outputs = x.shape, len(w)
+    y = device.empty((images, outputs))
+    if y.size:
+        correlate(device, w, x, b, y, forward(outputs, (1, features), images, (1, 1), (1, 1), (0, 0), (1, features)))
+    return y
+
+
+def linear_input_grad(device: Device, dy: Array, w: Array) -> Array:
+    """dy (N,G), w (G,F) -> dx (N,F)."""
+    (outputs, features), images = w.shape, len(dy)
+    dx = device.empty((1, images, 1, features))
+    if dx.size:
+        plan = forward(outputs, (1, features), images, (1, 1), (1, 1), (0, 0), (1, features))
+        implicit_product(device, w, dy, None, dx, plan, False)
+    return dx.reshape(images, features)
+
+
+def linear_weight_grad(device: Device, x: Array, dy: Array) -> Array:
+    """x (N,F), dy (N,G) -> dw (G,F)."""
+    (images, features), outputs = x.shape, dy.shape[1]
+    if images == 0:
+        return device.arrays.zeros((outputs, features), np.float32)
+    dw = device.empty((1, outputs, 1, features))
+    plan = forward(images, (1, features), outputs, (1, 1), (1, 1), (0, 0), (1, features))
+    taps = plan.taps.copy()
+    taps["weight"] = np.where(taps["weight"] < 0, -1, taps["weight"] * outputs)
+    turned = replace(plan, key=("turned", *plan.key), taps=taps, filter_step=1)  # dy runs along the filters, not the taps
+    implicit_product(device, x, dy, None, dw, turned, False)
+    return dw.reshape(outputs, features)
+
+
+def implicit_product(
+    device: Device,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    y: Array,
+    plan: Plan,
+    rectify: bool,
+    chosen: tuple[Tile, int] | None = None,
+) -> None:
+    """y = what `plan` describes; x (N, maps, H, W) or anything that lies so. `chosen` (tile, splits) overrules the choice."""
+    images = x.size // (plan.maps * plan.size[0] * plan.size[1])
+    pixels, steps = plan.pixels(images), int(plan.phases["taps"].max()) // DEPTH
+    tile, splits = chosen or tiles.choose(CONVOLUTION, pixels, plan.filters, steps, len(plan.phases))
+    first = first_row, first_column = _corner(plan.taps)
+    places = device.table(("tensor places", plan.key), lambda: _places(plan.taps, first_row, first_column).view(np.int32))
+    phases = device.table(("tensor phases", plan.key), lambda: plan.phases.view(np.int32))
+    packed = pack_rounded(device, w, plan, tile.columns)
+    sums = y if splits == 1 else device.empty((splits, *y.shape))
+    bias = NOTHING if b is None else b
+    device.launch(
+        CONV_FILE,
+        f"tensor_conv_{tile.name}",
+        (-(-pixels // tile.rows) * len(plan.phases), -(-plan.filters // tile.columns), splits),
+        (tile.threads,),
+        (x, packed, bias, sums, places, phases, plan.struct(images, packed.shape[1], splits, rectify), *map(np.int32, first)),
+        shared_bytes(tile),
+    )
+    if splits > 1:
+        add_splits(device, sums, bias, y, y[0, 0].size, rectify)
+
+
+def shared_bytes(tile: Tile) -> int:
+    """The steps under way and their taps; at least the tile's way out, 32 filters of each warp."""
+    steps = BUFFERS * (DEPTH * (tile.rows + 8 + tile.columns) * 4 + DEPTH * PLACE.itemsize)
+    return max(steps, tile.columns * (tile.rows + 4) * 4)
+
+
+def pack_rounded(device: Device, w: Array, plan: Plan, columns: int) -> Array:
+    """The weights in TF32 as [step][filter][16 taps], filters filled up with zeros to a multiple of `columns`."""
+    pitch = -(-plan.filters // columns) * columns
+    packed = device.empty((max(plan.taps.size // DEPTH, 1), pitch, DEPTH))
+    if plan.taps.size:
+        taps = device.table(("tensor taps", plan.key), lambda: plan.taps.view(np.int32))
+        numbers = packed.size, plan.filters, plan.filter_step, pitch
+        device.launch(CONV_FILE, "pack_rounded", (-(-packed.size // 256),), (256,), (w, packed, taps, *map(np.int32, numbers)))
+    return packed
+
+
+def correlate(
+    device: Device, x: Array, dy: Array, b: Array | None, dw: Array, plan: Plan, chosen: tuple[Tile, int] | None = None
+) -> None:
+    """dw (filters, taps) = the gradient for the filters of the convolution `plan`, plus b for each tap."""
+    (height, width), (p, q) = plan.size, plan.out_size
+    images, taps = x.size // (plan.maps * height * width), dw.size // plan.filters
+    pixels = images * p * q
+    tile, parts = chosen or weight_grad.choose(WEIGHT_GRAD, taps, plan.filters, pixels, DEPTH)
+    part, parts = weight_grad.share(pixels, parts, DEPTH)
+    across = -(-taps // tile.rows)
+    corner = _corner(plan.taps)
+    tap_places = device.table(
+        ("tensor places", plan.key, tile.rows), lambda: _places(plan.taps, *corner, across * tile.rows).view(np.int32)
+    )
+    pixel_places = device.table(
+        ("tensor pixels", plan.key), lambda: _pixels(plan.out_size, plan.step, plan.size, *corner).view(np.int32)
+    )
+    image = plan.maps * height * width, plan.filters * p * q
+    sums = np.array((plan.filters, taps, pixels, p * q, *image, part, p * q % 4 == 0), SUMS)
+    partial = dw if parts == 1 and b is None else device.empty((parts, *dw.shape))
+    device.launch(
+        WEIGHT_GRAD_FILE,
+        f"tensor_weight_grad_{tile.name}",
+        (across, -(-plan.filters // tile.columns), parts),
+        (tile.threads,),
+        (x, dy, tap_places, pixel_places, partial, sums),
+        BUFFERS * DEPTH * (tile.rows + 2 + tile.columns) * 4 + tile.rows * PLACE.itemsize,
+    )
+    if partial is not dw:
+        add_splits(device, partial, NOTHING if b is None else b, dw, 1, False)
+
+
+@lru_cache(128)
+def forward(maps: int, size: Sides, filters: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
+    """geometry.forward with its taps filled up to whole steps."""
+    return deepened(geometry.forward(maps, size, filters, window, stride, pad, out_size))
+
+
+@lru_cache(128)
+def transposed(filters: int, size: Sides, channels: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
+    """geometry.transposed with its taps filled up to whole steps."""
+    return deepened(geometry.transposed(filters, size, channels, window, stride, pad, out_size))
+
+
+def deepened(plan: Plan) -> Plan:
+    """The plan with each phase's taps filled up to a multiple of DEPTH."""
+    parts, phases, first = [], plan.phases.copy(), 0
+    for phase in phases:
+        taps = plan.taps[phase["first_tap"] :][: phase["taps"]]
+        taps = taps[taps["weight"] >= 0]
+        whole = np.zeros(-(-taps.size // DEPTH) * DEPTH, geometry.TAP)
+        whole["row"], whole["weight"] = geometry.OUTSIDE, -1
+        whole[: taps.size] = taps
+        phase["first_tap"], phase["taps"] = first, whole.size
+        parts.append(whole)
+        first += whole.size
+    return replace(plan, taps=np.concatenate(parts), phases=phases)
+
+
+def _corner(taps: np.ndarray) -> tuple[int, int]:
+    """The first row and column of any tap: what bit 0 stands for."""
+    real = taps[taps["weight"] >= 0]
+    return (int(real["row"].min()), int(real["column"].min())) if real.size else (0, 0)
+
+
+def _places(taps: np.ndarray, first_row: int, first_column: int, length: int = 1) -> np.ndarray:
+    """What the kernels read of a tap: where it lies, and the bits of its row and column (tensor_cores.cuh)."""
+    places = np.zeros(max(taps.size, length), PLACE)
+    places["bits"] = NOWHERE
+    real = taps["weight"] >= 0
+    rows, columns = taps["row"][real] - first_row, taps["column"][real] - first_column
+    places["offset"][: taps.size] = taps["offset"]
+    places["bits"][: taps.size][real] = 1 << rows | 1 << (16 + columns)
+    return places
+
+
+def _pixels(out: Sides, step: Sides, size: Sides, first_row: int, first_column: int) -> np.ndarray:
+    """Where the filter stands for each output pixel, and the bits of the rows and columns inside the image, seen from there."""
+    p, q = np.indices(out).reshape(2, -1)
+    reach = np.arange(REACH)
+    rows = p[:, None] * step[0] + first_row + reach
+    columns = q[:, None] * step[1] + first_column + reach
+    bits = ((rows >= 0) & (rows < size[0])) @ (1 << reach) | ((columns >= 0) & (columns < size[1])) @ (1 << (16 + reach))
+    places = np.zeros(p.size, PLACE)
+    places["offset"], places["bits"] = p * step[0] * size[1] + q * step[1], bits
+    return places
