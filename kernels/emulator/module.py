@@ -1,88 +1,236 @@
 """A CUDA source text compiled for the CPU, and its kernels: what `cupy.RawModule` is on a GPU."""
 
 import ctypes
-import hashlib
 import os
-import re
-import subprocess
-import tempfile
-from pathlib import Path
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-HEADER = Path(__file__).with_name("cuda_cpu.h")
-KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
-SYNC = re.compile(r"__sync|_sync\s*\(|mma_|cp_async")
-ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-w")
+from kernels.emulator import binary
+from kernels.emulator.arguments import Extent, Prepared, prepare
+from kernels.emulator.build import BuiltKernel, BuiltModule, build_module
+from kernels.emulator.memory import Unwritten, unwritten_at
+from kernels.emulator.report import KernelError, Scene, error_from
+from kernels.emulator.traffic import Traffic, traffic_of
+
+MODE_VARIABLE, LIMIT_VARIABLE, ORDER_VARIABLE = "MINIZF_EMULATOR", "MINIZF_EMULATOR_LIMIT_S", "MINIZF_EMULATOR_ORDER"
+MOST_THREADS = 1024
+MOST_BLOCK = (1024, 1024, 64)
+MOST_GRID = (2**31 - 1, 65535, 65535)
+STATIC_SHARED = 48 << 10
+MOST_SHARED = 227 << 10
+_one_at_a_time = threading.Lock()  # the runtime runs one launch at a time; g++ and Python go on meanwhile
 
 
-class KernelError(RuntimeError):
-    """A kernel did what a GPU would not allow."""
+def _from_environment(variable: str, allowed: Sequence[str]) -> str:
+    value = os.environ.get(variable, "") or allowed[0]
+    if value not in allowed:
+        raise ValueError(f"{variable}={value!r}: allowed are {', '.join(allowed)}")
+    return value
 
-    def __init__(self, kernel, block, thread, what, file="", line=None):
-        super().__init__(f"{kernel}, block {block}, thread {thread}: {what}")
-        self.kernel, self.block, self.thread, self.what, self.file, self.line = kernel, block, thread, what, file, line
 
-
-def empty(shape, dtype=np.float32):
-    """An array whose content nothing wrote yet (NaN where the dtype has it)."""
-    array = np.empty(shape, dtype)
-    array.view(np.uint8 if array.ndim else array.dtype).fill(255)
-    return array
+def limit_s() -> float:
+    """Seconds a launch may take before it counts as endless: MINIZF_EMULATOR_LIMIT_S, else 60."""
+    text = os.environ.get(LIMIT_VARIABLE, "") or "60"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise ValueError(f"{LIMIT_VARIABLE}={text!r}: give a number of seconds above 0")
+    return value
 
 
 class Module:
-    def __init__(self, code, options=(), name="kernel.cu", checked=None):
-        options = tuple(options)
-        text = f'#line 1 "{name}"\n{code}\n'
-        bare = subprocess.run(
-            ["g++", "-std=c++20", "-E", "-P", "-x", "c++", "-", *options], input=text, capture_output=True, text=True
-        )
-        if bare.returncode:
-            raise RuntimeError(f"{name} does not compile:\n{bare.stderr}")
-        self.kernels = KERNEL.findall(bare.stdout)
-        self.fibers = bool(SYNC.search(bare.stdout))
-        source = f'#include "{HEADER}"\n' + text + "".join(f"MINIZF_KERNEL_WRAPPER({kernel})\n" for kernel in self.kernels)
-        key = hashlib.sha256((source + HEADER.read_text() + " ".join((*FLAGS, *options))).encode()).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"minizf-emulator-{os.getuid()}"
-        folder.mkdir(exist_ok=True)
-        library = folder / f"{key}.so"
-        if not library.exists():
-            own = folder / f"{key}.{os.getpid()}"
-            own.with_suffix(".cpp").write_text(source)
-            command = ["g++", *FLAGS, *options, str(own.with_suffix(".cpp")), "-o", str(own.with_suffix(".so"))]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{name} does not compile:\n{done.stderr}")
-            own.with_suffix(".so").replace(library)
-        self.name, self.library = name, ctypes.CDLL(str(library))
-        self.library.minizf_message.restype = ctypes.c_char_p
-        self.library.minizf_where.restype = ctypes.POINTER(ctypes.c_uint * 6)
+    """CUDA C++ source text, compiled at once: `Module(code).get_function("name")(grid, block, args)`.
 
-    def get_function(self, name):
-        return Kernel(self, name)
+    `options`: macros and include folders as for CuPy. `name`: the file name that messages carry. `checked`: every access is
+    checked, or only the result matters; None asks MINIZF_EMULATOR ("checked", the default, or "fast"). `order`: in which order
+    blocks and threads run: "forward", "reverse" or "shuffled"; None asks MINIZF_EMULATOR_ORDER, else "forward".
+    Raises CompileError, or BackendUnavailable where there is no g++. `kernels`: the names of those found.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        options: Iterable[str] = (),
+        name: str = "kernel.cu",
+        checked: bool | None = None,
+        order: str | None = None,
+    ) -> None:
+        self.checked = _from_environment(MODE_VARIABLE, ("checked", "fast")) == "checked" if checked is None else bool(checked)
+        self.order = order or _from_environment(ORDER_VARIABLE, tuple(binary.ORDERS))
+        if self.order not in binary.ORDERS:
+            raise ValueError(f"order={order!r}: allowed are {', '.join(binary.ORDERS)}")
+        self.name = name
+        self._built = build_module(code, tuple(options), name, self.checked)
+        self._kernels = {name: Kernel(self, self._built, kernel) for name, kernel in self._built.kernels.items()}
+        self.kernels = list(self._kernels)
+
+    def get_function(self, name: str) -> "Kernel":
+        """The kernel of that name; always the same object."""
+        if name in self._kernels:
+            return self._kernels[name]
+        if name in self._built.not_extern_c:
+            raise ValueError(
+                f'{self.name}: write extern "C" before the __global__ of {name}, else its name is not {name} when compiled'
+            )
+        raise ValueError(f"{self.name} has no kernel {name!r}; it has: {', '.join(self.kernels) or 'none'}")
 
 
 class Kernel:
-    def __init__(self, module, name):
-        self.module, self.name, self.max_dynamic_shared_size_bytes = module, name, 48 * 1024
-        self.function = getattr(module.library, "cpu_" + name)
+    """A kernel, launched as CuPy launches: `kernel(grid, block, args, shared_mem=0)`, with NumPy arrays changed in place.
 
-    def __call__(self, grid, block, args, shared_mem=0, order="forward"):
-        grid, block = (tuple(grid) + (1, 1, 1))[:3], (tuple(block) + (1, 1, 1))[:3]
-        kept, pointers = [], (ctypes.c_void_p * len(args))()
-        for index, argument in enumerate(args):
-            if isinstance(argument, np.ndarray) and argument.ndim > 0:
-                value = ctypes.c_void_p(argument.ctypes.data)
-                pointers[index] = ctypes.addressof(value)
-            else:
-                value = np.array(argument)
-                pointers[index] = value.ctypes.data
-            kept.append(value)
-        sizes = (ctypes.c_uint * 6)(*grid, *block)
-        self.function(sizes, ctypes.c_size_t(shared_mem), ORDERS[order], int(self.module.fibers), pointers)
-        message = self.module.library.minizf_message()
-        if message:
-            where = tuple(self.module.library.minizf_where().contents)
-            raise KernelError(self.name, where[:3], where[3:], message.decode(), self.module.name)
+    `counts`: the Traffic of the last checked launch, else None. `max_dynamic_shared_size_bytes`: to be raised before a launch
+    that wants more than 48 KB of dynamic shared memory.
+    """
+
+    def __init__(self, module: Module, built_module: BuiltModule, built: BuiltKernel) -> None:
+        self.module, self._in, self._built = module, built_module, built
+        self.name = built.name
+        self.max_dynamic_shared_size_bytes = STATIC_SHARED
+        self.shared_size_bytes = sum(array.bytes for array in built.shared)
+        self.counts: Traffic | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        return tuple(parameter.name for parameter in self._built.parameters)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}({', '.join(self.parameters)}) of {self.module.name}, emulated>"
+
+    def __call__(
+        self,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        args: Sequence[Any],
+        shared_mem: int = 0,
+        *,
+        order: str | None = None,
+    ) -> None:
+        """Run all threads of all blocks. Raises KernelError for what a kernel does wrong, TypeError and ValueError before."""
+        grid, block = _three("grid", grid), _three("block", block)
+        self._check_limits(grid, block, shared_mem)
+        order = order or self.module.order
+        if order not in binary.ORDERS:
+            raise ValueError(f"order={order!r}: allowed are {', '.join(binary.ORDERS)}")
+        prepared = prepare(self._built, tuple(args))
+        launch = binary.Launch(call=self._built.call, arguments=prepared.pointers, dynamic_bytes=shared_mem)
+        launch.grid[:], launch.block[:] = grid, block
+        launch.order, launch.checked, launch.limit_s = binary.ORDERS[order], self.module.checked, limit_s()
+        launch.library = self._in.parts
+        scene = Scene(self.name, self._in.file, self._in.path, self._in.parts.image, [], shared_mem, launch.limit_s)
+        self.counts = None
+        with _one_at_a_time:
+            self._run(launch, prepared, scene)
+
+    def _check_limits(self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int) -> None:
+        threads = block[0] * block[1] * block[2]
+        for what, sizes, most in (("grid", grid, MOST_GRID), ("block", block, MOST_BLOCK)):
+            for axis, size, limit in zip("xyz", sizes, most, strict=True):
+                if not 1 <= size <= limit:
+                    raise ValueError(f"{self.name}: {what} {sizes} has {size} along {axis}; CUDA allows 1 to {limit}")
+        if threads > MOST_THREADS:
+            raise ValueError(f"{self.name}: block {block} has {threads} threads; CUDA allows {MOST_THREADS}")
+        if self.shared_size_bytes > STATIC_SHARED:
+            raise ValueError(
+                f"{self.name}: its __shared__ arrays take {self.shared_size_bytes} bytes; "
+                f"CUDA allows {STATIC_SHARED}: use dynamic shared memory"
+            )
+        if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, MOST_SHARED - self.shared_size_bytes):
+            raise ValueError(
+                f"{self.name}: shared_mem={shared_mem} bytes beside {self.shared_size_bytes} static ones; "
+                f"allowed are {self.max_dynamic_shared_size_bytes} "
+                f"(raise kernel.max_dynamic_shared_size_bytes) and {MOST_SHARED} for both together"
+            )
+
+    def _run(self, launch: binary.Launch, prepared: Prepared, scene: Scene) -> None:
+        made_empty = [unwritten_at(extent.begin, extent.end) for extent in prepared.extents]
+        regions = self._shared_regions(launch, scene)
+        if self.module.checked:
+            regions += _argument_regions(prepared.extents, made_empty, launch, scene)
+            blocks, threads = int(np.prod(launch.grid, dtype=np.int64)), int(np.prod(launch.block))
+            counts = np.zeros((blocks, threads), binary.COUNTS)
+            launch.counts = counts.ctypes.data
+            shared = np.zeros(sum(region.bytes for region in regions if region.space == binary.SHARED) + 16, np.uint8)
+            written = shared.ctypes.data
+            for region in regions:
+                if region.space == binary.SHARED:
+                    region.written, written = written, written + region.bytes
+        table = (binary.Region * max(1, len(regions)))(*regions)
+        launch.regions, launch.region_count = table, len(regions)
+        fault = self._in.runtime.minizf_launch(ctypes.byref(launch))
+        if fault < 0:
+            raise MemoryError(f"{self.name}: no memory to emulate this launch; use smaller arrays, or fast mode")
+        if self.module.checked:
+            self.counts = traffic_of(counts)
+        if fault:
+            raise error_from(launch.error, scene)
+        if not self.module.checked:
+            self._check_guards(prepared.extents, made_empty)
+
+    def _shared_regions(self, launch: binary.Launch, scene: Scene) -> list[binary.Region]:
+        regions = []
+        for array in self._built.shared:
+            words = -(-array.bytes // 4)
+            regions.append(_region(launch, self._in.parts.shared + array.offset, array.bytes, binary.SHARED, words))
+            scene.regions.append(array)
+        if launch.dynamic_bytes:
+            base, words = self._in.runtime.minizf_dynamic_shared_memory(), -(-launch.dynamic_bytes // 4)
+            regions.append(_region(launch, base, launch.dynamic_bytes, binary.SHARED, words))
+            scene.regions.append(None)
+        return regions
+
+    def _check_guards(self, extents: list[Extent], made_empty: list[Unwritten | None]) -> None:
+        for extent, record in zip(extents, made_empty, strict=True):
+            side = record.broken_guard() if record else ""
+            if side:
+                what = f"has written memory {side} the array `{extent.name}`; run it checked to learn which thread did"
+                raise KernelError(self.name, None, None, what, self._in.file)
+
+
+def _three(what: str, sizes: int | Sequence[int]) -> tuple[int, ...]:
+    given = (sizes,) if isinstance(sizes, int | np.integer) else tuple(sizes)
+    if not 1 <= len(given) <= 3 or not all(isinstance(size, int | np.integer) for size in given):
+        raise ValueError(f"{what}={sizes!r}: give one to three whole numbers")
+    return (*(int(size) for size in given), 1, 1)[:3]
+
+
+def _region(launch: binary.Launch, base: int, size: int, space: int, words: int) -> binary.Region:
+    region = binary.Region(base=base, bytes=size, space=space, shadow=launch.shadow_words, argument=-1)
+    launch.shadow_words += words
+    return region
+
+
+def _argument_regions(
+    extents: list[Extent], made_empty: list[Unwritten | None], launch: binary.Launch, scene: Scene
+) -> list[binary.Region]:
+    """One region per array argument; arrays that share memory share its shadow, so that races between them are seen."""
+    regions: list[binary.Region] = []
+    order = sorted(range(len(extents)), key=lambda i: extents[i].begin)
+    shadow: dict[int, int] = {}
+    first, end = 0, 0  # of the group of overlapping arrays: its lowest address, rounded down to a word; where it ends
+    for i in order:
+        extent = extents[i]
+        if extent.begin >= end:
+            launch.shadow_words += -(-(end - first) // 4) + 1
+            first, end = extent.begin // 4 * 4, extent.end
+            start = launch.shadow_words
+        elif extent.end > end:
+            end = extent.end
+        shadow[i] = start + (extent.begin - first) // 4
+    launch.shadow_words += -(-(end - first) // 4) + 1
+    for i, (extent, record) in enumerate(zip(extents, made_empty, strict=True)):
+        region = binary.Region(
+            base=extent.begin, bytes=extent.end - extent.begin, space=binary.GLOBAL, shadow=shadow[i], argument=i
+        )
+        if record:
+            record.notice_host_writes()
+        if record and not record.all_written:
+            region.written = record.written.ctypes.data + extent.begin - record.begin
+        regions.append(region)
+        scene.regions.append(extent)
+    return regions
