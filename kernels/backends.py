@@ -54,7 +54,9 @@ class Loaded:
 
 
 GPU_REMEDY = "it needs an NVIDIA GPU, its driver and CuPy: pip install cupy-cuda13x"
+NUMBA_CUDA_REMEDY = "it needs an NVIDIA GPU, its driver, Numba and CuPy: pip install numba-cuda cupy-cuda13x"
 EMULATOR_REMEDY = "it needs the C++ compiler g++: apt install g++ (or your system's way)"
+SIMULATOR_REMEDY = "it needs Numba and greenlet: pip install greenlet"
 KNOWN = {
     known.name: known
     for known in (
@@ -65,6 +67,10 @@ KNOWN = {
         Implementation("cuda-tf32", "kernels.cuda.on_gpu", (FLOAT32,), GPU_REMEDY, "cupy", "tf32"),
         Implementation("cuda-emulated", "kernels.cuda.emulated", (FLOAT32,), EMULATOR_REMEDY, attribute="fp32"),
         Implementation("cuda-tf32-emulated", "kernels.cuda.emulated", (FLOAT32,), EMULATOR_REMEDY, attribute="tf32"),
+        Implementation("numba-cuda", "kernels.numba_cuda.on_gpu", (FLOAT32,), NUMBA_CUDA_REMEDY, "cupy", "operations"),
+        Implementation(
+            "numba-cuda-emulated", "kernels.numba_cuda.emulated", (FLOAT32,), SIMULATOR_REMEDY, attribute="operations"
+        ),
     )
 }
 BEST_FIRST = ("numba", "numpy", "reference")
@@ -167,6 +173,8 @@ def _load(name: str, asked_by: str = "") -> Loaded:
         operations: Any = importlib.import_module(known.module)
         if known.attribute:
             operations = getattr(operations, known.attribute)
+    except BackendUnavailable as unavailable:  # the module says it in its own words
+        raise BackendUnavailable(name, unavailable.reason, asked_by) from unavailable
     except (ImportError, OSError) as error:
         raise BackendUnavailable(name, f"{error}; {known.remedy}", asked_by) from error
     missing = [operation for operation in OPERATIONS if not hasattr(operations, operation)]

@@ -23,7 +23,6 @@ Needs greenlet. What Numba types would do is simulated for the types of memory; 
 import math
 import os
 import sys
-import weakref
 from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -35,10 +34,12 @@ try:
 except ImportError as error:
     raise ImportError("the simulator of Numba CUDA kernels needs greenlet; pip install greenlet") from error
 
-from kernels.emulator import KernelError
+from kernels.emulator.memory import empty, unwritten_at
+from kernels.emulator.report import KernelError
 from kernels.emulator.simulator_double import double_literal
-from kernels.emulator.simulator_machine import WARP, Dim3, Machine, kernel_frame
+from kernels.emulator.simulator_machine import WARP, Dim3, Machine, kernel_frame, places_of
 from kernels.emulator.simulator_memory import GlobalArray
+from kernels.emulator.traffic import FIELDS, Traffic
 
 __all__ = ["Kernel", "KernelError", "empty", "jit"]
 
@@ -54,8 +55,8 @@ def jit(
 ) -> Any:
     """Makes a kernel of a plain function, or of what `numba.cuda.jit` made of one. Use it as decorator or call it.
 
-    `device=True`: a function that kernels call. `checked`: None lets MINIZF_EMULATOR decide. `double=True`: computing in float64
-    is meant. Options that only a compiler understands (fastmath, max_registers, ...) are accepted and ignored.
+    `device=True`: a function that kernels call. `checked`: None lets MINIZF_EMULATOR decide. `double=True`: float64 is meant.
+    Options that only a compiler understands (fastmath, max_registers, ...) are accepted and ignored.
     """
     if function is None or not callable(getattr(function, "py_func", function)):  # a Numba signature comes first, or nothing
         return lambda actual: jit(actual, device=device, checked=checked, double=double)
@@ -82,7 +83,7 @@ class Kernel:
     def __init__(self, function: FunctionType, checked: bool | None = None, double: bool = False) -> None:
         self.py_func, self.double, self.order = function, double, "forward"
         self.checked = os.environ.get(MODE_VARIABLE, "checked") != "fast" if checked is None else checked
-        self.counts: Any = None
+        self.counts: Traffic | None = None
         self.cooperative = waits(function)
 
     def __getitem__(self, configuration: Any) -> Callable[..., None]:
@@ -104,7 +105,7 @@ class Kernel:
         inside = tuple(argument(machine, name, value, seen) for name, value in zip(names, arguments, strict=False))
         with np.errstate(all="ignore"):
             self.run(machine, bind(self.py_func, machine, {}), inside)
-        self.counts = machine.counts if self.checked else None
+        self.counts = traffic(machine) if self.checked else None
 
     def run(self, machine: Machine, function: Callable, arguments: tuple) -> None:
         try:
@@ -120,7 +121,7 @@ class Kernel:
             file, line, _ = next((at for at in reversed(frames) if kernel_frame(at[2]) is at[2]), frames[-1])
             raise KernelError(
                 self.py_func.__name__,
-                tuple(machine.blockIdx),
+                machine.thread.block.place,
                 machine.thread.place,
                 f"{type(error).__name__}: {error}",
                 file,
@@ -135,7 +136,7 @@ class Kernel:
             )
         if threads > MOST_THREADS or block.z > 64:
             raise ValueError(
-                f"{self.py_func.__name__}: block {tuple(block)} has {threads} threads; a GPU takes {MOST_THREADS}, 64 in direction z"
+                f"{self.py_func.__name__}: block {tuple(block)} has {threads} threads; a GPU takes {MOST_THREADS}, 64 along z"
             )
         if any(size > most for size, most in zip(grid, MOST_BLOCKS, strict=True)):
             raise ValueError(f"{self.py_func.__name__}: grid {tuple(grid)} is too large; a GPU takes {MOST_BLOCKS}")
@@ -147,31 +148,31 @@ class Kernel:
             raise KernelError(self.py_func.__name__, (0, 0, 0), (0, 0, 0), what, file, line)
 
 
-_unwritten: dict[int, tuple[Any, np.ndarray]] = {}  # id of an array from `empty` -> a weak reference to it, what is written
-
-
-def empty(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    """An array whose elements a kernel must write before one may read them (filled with NaN, or 255 in every byte)."""
-    array = np.empty(shape, dtype)
-    array.reshape(-1).view(np.uint8).fill(255)
-    identity = id(array)
-    _unwritten[identity] = weakref.ref(array, lambda _: _unwritten.pop(identity, None)), np.zeros(array.shape, bool)
-    return array
-
-
 def written_part(array: np.ndarray) -> np.ndarray | None:
-    """Which elements of an array from `empty`, or of a reshaped view of it, have been written."""
-    known = _unwritten.get(id(array))
-    if known is not None:
-        return known[1].reshape(-1)
-    owner = _unwritten.get(id(array.base))
-    if owner is not None and array.flags.c_contiguous and array.size == array.base.size and array.dtype == array.base.dtype:
-        return owner[1].reshape(-1)
-    return None
+    """Which bytes of an array in memory from `empty` have been written, (elements, itemsize); None: all."""
+    begin = array.ctypes.data
+    record = unwritten_at(begin, begin + array.nbytes) if array.flags.c_contiguous else None
+    if record is None:
+        return None
+    record.notice_host_writes()
+    if record.all_written:
+        return None
+    start = begin - record.begin
+    return record.written[start : start + array.nbytes].reshape(array.size, array.itemsize)
+
+
+def traffic(machine: Machine) -> Traffic:
+    """What the launch moved, counted by its arrays."""
+    counts = np.array([machine.counts[place] for place in places_of(machine.gridDim)], np.uint32)  # (blocks, threads, 9)
+    names = [name for name, *_ in FIELDS] + ["atomics"]
+    per_thread = np.empty(counts.shape[:2], [(name, np.uint32) for name in names])
+    for i, name in enumerate(names):
+        per_thread[name] = counts[..., i]
+    return Traffic(**{name: int(per_thread[name].sum(dtype=np.int64)) for name in names}, per_thread=per_thread)
 
 
 def argument(machine: Machine, name: str, value: Any, seen: dict) -> Any:
-    """What a kernel gets for an argument of the launch: arrays behind checks, integers as Python's, floats of their own width."""
+    """What a kernel gets for an argument: arrays behind checks, integers as Python's, floats of their own width."""
     if isinstance(value, np.ndarray) and value.ndim:
         if not machine.checked:
             return value
@@ -269,16 +270,17 @@ class Number:
         return number
 
 
+NUMPY_NAMES = {"pow": "power", "fabs": "abs", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
+
+
 class Math:
     """`math` as compiled: float32 in, float32 out; Python's own would compute in double."""
-
-    OF_NUMPY = {"pow": "power", "fabs": "abs", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
 
     def __getattr__(self, name: str) -> Any:
         of_math = getattr(math, name)
         if not isinstance(of_math, BuiltinFunctionType):
             return of_math
-        of_numpy = getattr(np, self.OF_NUMPY.get(name, name), None)
+        of_numpy = getattr(np, NUMPY_NAMES.get(name, name), None)
 
         def function(*values: Any) -> Any:
             if name in ("isnan", "isinf", "isfinite", "floor", "ceil", "trunc"):

@@ -30,11 +30,12 @@ def double_literal(function: FunctionType) -> tuple[str, str, int] | None:
     found = next((node for statement in definition.body for node in unconverted(statement)), None)
     if found is None:
         return None
-    what = f"the number {found.value} is a float64, and so is what is computed with it; write float32({found.value})"
+    what = f"the number {found.value!r} is a float64, and so is what is computed with it; write float32({found.value!r})"
     return what, file, first + found.lineno - 1
 
 
 def unconverted(node: ast.AST) -> list[ast.Constant]:
+    """The float literals below `node` that no conversion encloses."""
     if isinstance(node, ast.Call):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in CONVERSIONS:

@@ -8,6 +8,7 @@ need no greenlets.
 import random
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from itertools import product
 from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from greenlet import getcurrent, greenlet
 
-from kernels.emulator import KernelError
+from kernels.emulator.report import KernelError
 from kernels.emulator.simulator_memory import LocalArray, Moment, SharedArray, Watched, as_shape, name_on_line
 
 WARP = 32
@@ -48,7 +49,7 @@ class Thread:
         self.warp, self.lane = divmod(serial, WARP)
         self.interval = self.warp_interval = 0
         self.here = self.moment()
-        self.counts = [0] * 8
+        self.counts = [0] * 9
         self.greenlet: Any = None
         self.waiting: Waiting | None = None
         self.result: Any = None
@@ -81,7 +82,7 @@ class Machine:
         self.thread = Thread((0, 0, 0), 0, Block((0, 0, 0)))
         self.here = self.thread.here
         self.shared_arrays: dict[Any, Any] = {}
-        self.counts: list[tuple[tuple[int, int, int], list[int]]] = []  # for every thread that ran: its place, its counts
+        self.counts: dict[tuple[int, int, int], list[list[int]]] = {}  # of every block that ran: its threads' counts
 
     # what a kernel asks about itself
 
@@ -108,7 +109,7 @@ class Machine:
             taken = sum(array.size * array.dtype.itemsize for where, array in self.shared_arrays.items() if where != "dynamic")
             if taken > STATIC_SHARED_BYTES:
                 self.fail(
-                    f"its shared arrays of fixed size take {taken} bytes, a block has {STATIC_SHARED_BYTES}; use smaller tiles, "
+                    f"its shared arrays of fixed size take {taken} bytes, a block has {STATIC_SHARED_BYTES}; use smaller tiles "
                     "or shape 0 and dynamic shared memory"
                 )
         if found.dtype != dtype:
@@ -200,10 +201,11 @@ class Machine:
             block = Block(place)
             self.blockIdx, self.shared_arrays = Dim3(*place), {}
             threads = [Thread(where, serial, block) for serial, where in enumerate(places_of(self.blockDim))]
-            self.counts += [(thread.place, thread.counts) for thread in threads]
+            self.counts[place] = [thread.counts for thread in threads]
             if cooperative:
                 for thread in threads:
                     thread.greenlet = greenlet(kernel, self.main)
+                    thread.greenlet.gr_context = copy_context()  # NumPy's errstate lives there
                 self.run_together(threads, arguments)
             else:
                 for thread in self.ordered(threads):
@@ -305,7 +307,7 @@ class Machine:
         frame = kernel_frame(sys._getframe(1))
         file = frame.f_code.co_filename if line is None else self.file
         raise KernelError(
-            self.kernel, tuple(self.blockIdx), self.thread.place, what, file, frame.f_lineno if line is None else line
+            self.kernel, self.thread.block.place, self.thread.place, what, file, frame.f_lineno if line is None else line
         )
 
     file = ""  # of the kernel, where the failing thread is not the one that runs

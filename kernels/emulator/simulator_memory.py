@@ -23,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from kernels.emulator.simulator_machine import Machine
 
-GLOBAL_READS, GLOBAL_WRITES, SHARED_READS, SHARED_WRITES = 0, 2, 4, 6  # in a thread's counts; the bytes come one after
+GLOBAL_READS, GLOBAL_WRITES, SHARED_READS, SHARED_WRITES, ATOMICS = 0, 2, 4, 6, 8  # in a thread's counts; bytes one after
 
 
 class Moment:
@@ -91,6 +91,10 @@ class Indexed:
         """Row-major number of an index, or the error that says what is wrong with it."""
         if type(index) is not tuple:
             index = (index,)
+        elif self.ndim == len(index) == 2 and type(index[0]) is int is type(index[1]):
+            i, j = index
+            if 0 <= i < self.shape[0] and 0 <= j < self.shape[1]:
+                return i * self.shape[1] + j
         if len(index) != self.ndim or any(isinstance(place, slice) for place in index):
             self.machine.fail(
                 f"indexes {self.kind} {self.name} of {self.ndim} dimensions with {index}; give one number for each dimension "
@@ -122,8 +126,6 @@ class Indexed:
 class Watched(Indexed):
     """What global and shared arrays have in common: every access is noted, and compared with those before."""
 
-    writes_at, reads_at = GLOBAL_WRITES, GLOBAL_READS
-
     def __init__(self, machine: "Machine", name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.machine, self.name, self.shape, self.dtype = machine, name, shape, dtype
         self.size, self.ndim = prod(shape), len(shape)
@@ -136,27 +138,20 @@ class Watched(Indexed):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def was_read(self, number: int) -> None:
-        """Notes a read by the thread that runs now, unless the same thread was the last to read and to write here."""
-        here = self.machine.here
-        writer = self.writer[number]
-        if writer is not None and writer is not here and here.races_with(writer):
-            self.race(number, "reads", writer, "wrote")
-        reader = self.reader[number]
-        if reader is not here:
-            if reader is not None and reader.thread is not here.thread:
-                self.other_reader[number] = reader
-            self.reader[number] = here
-
     def was_written(self, number: int, here: Moment) -> None:
         writer = self.writer[number]
         if writer is not here:
             if writer is not None and here.races_with(writer):
                 self.race(number, "writes", writer, "wrote")
             self.writer[number] = here
-        for reader in (self.reader[number], self.other_reader[number]):
-            if reader is not None and reader is not here and here.races_with(reader):
-                self.race(number, "writes", reader, "read")
+        reader = self.reader[number]
+        if reader is None:
+            return
+        if reader is not here and here.races_with(reader):
+            self.race(number, "writes", reader, "read")
+        reader = self.other_reader[number]
+        if reader is not None and here.races_with(reader):
+            self.race(number, "writes", reader, "read")
 
     def race(self, number: int, does: str, other: Moment, did: str) -> NoReturn:
         here = self.machine.here
@@ -178,10 +173,7 @@ class Watched(Indexed):
             machine.here = here
         old = self.value(number)
         self.put(number, self.convert(new(old)))
-        counts = machine.thread.counts
-        for place in (self.reads_at, self.writes_at):
-            counts[place] += 1
-            counts[place + 1] += self.itemsize
+        machine.thread.counts[ATOMICS] += 1
         return old
 
     def value(self, number: int) -> Any:
@@ -192,18 +184,20 @@ class Watched(Indexed):
 
 
 class GlobalArray(Watched):
-    """An argument of the launch. `written`: for memory from `empty`, which elements some kernel has written."""
+    """An argument of the launch. `written`: for memory from `empty`, which bytes have been written (elements, itemsize)."""
 
     kind = "global array"
 
     def __init__(self, machine: "Machine", name: str, array: np.ndarray, written: np.ndarray | None = None) -> None:
         super().__init__(machine, name, array.shape, array.dtype)
         self.array, self.written = array, written
-        self.flat: Any = array.reshape(-1) if array.flags.c_contiguous else array.flat
-        self.take = self.flat.item if array.dtype.kind in "iub" and array.flags.c_contiguous else self.flat.__getitem__
+        flat: Any = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        self.flat = flat
+        whole = array.dtype.kind in "iub" and array.flags.c_contiguous
+        self.take = self.flat.item if whole else self.flat.__getitem__
 
     def value(self, number: int) -> Any:
-        if self.written is not None and not self.written[number]:
+        if self.written is not None and not self.written[number, 0]:
             self.unwritten(number)
         return self.take(number)
 
@@ -211,26 +205,30 @@ class GlobalArray(Watched):
         if not self.array.flags.writeable:
             self.machine.fail(f"writes {self.kind} {self.name}, which is read-only")
         if self.written is not None:
-            self.written[number] = True
+            self.written[number] = 1
         self.flat[number] = value
 
     def __getitem__(self, index: Any) -> Any:
-        if type(index) is int and self.ndim == 1 and 0 <= index < self.size:
-            number = index
-        else:
-            number = self.number(index)
+        number = index if type(index) is int and self.ndim == 1 and 0 <= index < self.size else self.number(index)
         machine = self.machine
-        if self.reader[number] is not machine.here or self.writer[number] is not None:
-            self.was_read(number)
+        here = machine.here
+        reader = self.reader[number]
+        if reader is not here:
+            self.reader[number] = here
+            if reader is not None and reader.thread is not here.thread:
+                self.other_reader[number] = reader
+        writer = self.writer[number]
+        if writer is not None and writer is not here and here.races_with(writer):
+            self.race(number, "reads", writer, "wrote")
         counts = machine.thread.counts
         counts[GLOBAL_READS] += 1
         counts[GLOBAL_READS + 1] += self.itemsize
-        if self.written is not None and not self.written[number]:
+        if self.written is not None and not self.written[number, 0]:
             self.unwritten(number)
         return self.take(number)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        number = self.number(index)
+        number = index if type(index) is int and self.ndim == 1 and 0 <= index < self.size else self.number(index)
         if type(value) is not self.scalar:
             value = self.convert(value)
         machine = self.machine
@@ -245,7 +243,6 @@ class SharedArray(Watched):
     """Shared memory starts unwritten. Values are kept as Python objects: faster than an array, one element at a time."""
 
     kind = "shared array"
-    writes_at, reads_at = SHARED_WRITES, SHARED_READS
 
     def __init__(self, machine: "Machine", name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         super().__init__(machine, name, shape, dtype)
@@ -268,8 +265,14 @@ class SharedArray(Watched):
             number = self.number(index)
         machine = self.machine
         here = machine.here
-        if self.reader[number] is not here or self.writer[number] is not here:
-            self.was_read(number)
+        reader = self.reader[number]
+        if reader is not here:
+            self.reader[number] = here
+            if reader is not None and reader.thread is not here.thread:
+                self.other_reader[number] = reader
+        writer = self.writer[number]
+        if writer is not None and writer.interval == here.interval and here.races_with(writer):
+            self.race(number, "reads", writer, "wrote")
         counts = machine.thread.counts
         counts[SHARED_READS] += 1
         counts[SHARED_READS + 1] += self.itemsize
