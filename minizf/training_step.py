@@ -1,8 +1,9 @@
 """A network's whole training step as a case of the bench: forward, loss, backward, update, renormalised filters.
 
 `kernels.bench` times operations and knows no networks; this offers it one in the same form. The peer is the same network in
-PyTorch, with the same weights, images and recipe. Before and after timing every contestant's gradients, dropout off, are compared
-with float64 NumPy at its own weights; every timed step must leave the images as they were, a finite loss, and new weights.
+PyTorch, with the same weights, images and recipe. Before and after timing every contestant's gradients, dropout off, are
+compared with float64 NumPy at its own weights; every timed step must leave the images as they were, a finite loss, and new
+weights.
 """
 
 import contextlib

@@ -140,6 +140,8 @@ class Case:
 
     def require_new(self, one: Contestant, held: Held, turn: int) -> None:
         """Different inputs give different results."""
+        if not any(output is not None and output.any() for output in held.outputs):
+            raise Rejected("returned zeros")
         known = self.seen[one.name]
         if known.setdefault(held.at_return, turn) != turn:
             raise Rejected("returned the result of earlier inputs for new ones")

@@ -116,8 +116,8 @@ def fingerprint(array: np.ndarray) -> int:
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     whole = content.size // 8 * 8
     if whole < 1 << 20:
-        return zlib.crc32(content)
-    return int(np.add.reduce(content[:whole].view(np.uint64))) ^ zlib.crc32(content[whole:])
+        return zlib.crc32(content.data)
+    return int(np.add.reduce(content[:whole].view(np.uint64))) ^ zlib.crc32(content[whole:].data)
 
 
 def require_finished(outputs: Outputs, at_return: int, wait_s: float = 0.0) -> None:

@@ -84,7 +84,7 @@ def unpooled(shape: Pool, y: np.ndarray, switches: np.ndarray, i: int, j: int, r
         return total
     count = sum(hit.astype(int) for _, hit in named)
     if rule in ("sum", "mean"):
-        total = sum(np.where(hit, value, 0) for value, hit in named)
+        total = np.sum([np.where(hit, value, 0) for value, hit in named], axis=0)
         return total / np.maximum(count, 1) if rule == "mean" else total
     if rule == "max":
         total = np.max([np.where(hit, value, -np.inf) for value, hit in named], axis=0)

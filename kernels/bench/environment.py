@@ -103,8 +103,8 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 def blas() -> str | None:
     """NumPy's, as it was built; the core type it chose only if the environment names one."""
-    config = np.show_config(mode="dicts")
-    found = (config or {}).get("Build Dependencies", {}).get("blas", {})
+    config: Any = np.show_config(mode="dicts")
+    found = config.get("Build Dependencies", {}).get("blas", {})
     return f"{found.get('name')} {found.get('version')}" if found else None
 
 
@@ -172,10 +172,9 @@ def set_threads(threads: int) -> list[str]:
     with contextlib.suppress(ImportError):
         import numba
 
-        if threads > numba.config.NUMBA_NUM_THREADS:
-            raise ValueError(
-                f"{threads} threads: Numba was started with {numba.config.NUMBA_NUM_THREADS}; set NUMBA_NUM_THREADS"
-            )
+        most = vars(numba.config)["NUMBA_NUM_THREADS"]
+        if threads > most:
+            raise ValueError(f"{threads} threads: Numba was started with {most}; set NUMBA_NUM_THREADS")
         numba.set_num_threads(threads)
     if threads != cores() and os.environ.get("OPENBLAS_NUM_THREADS") != str(threads):
         try:

@@ -59,10 +59,14 @@ def inputs(problem: Problem, seed: int) -> Arrays:
             y, scale = numpy_blas.lrn(x, shape.size, shape.alpha, shape.beta, shape.k)
             return {"dy": normal(*shape.x), "x": x, "y": y, "scale": scale}
         case Linear():
-            sizes = {"x": (shape.images, shape.features), "w": (shape.outputs, shape.features)}
-            sizes |= {"b": (shape.outputs,), "dy": (shape.images, shape.outputs)}
-            wanted = {"linear": ("x", "w", "b"), "linear_input_grad": ("dy", "w"), "linear_weight_grad": ("x", "dy")}
-            return {name: normal(*sizes[name]) for name in wanted[operation]}
+            sizes = {
+                "x": (shape.images, shape.features),
+                "w": (shape.outputs, shape.features),
+                "b": (shape.outputs,),
+                "dy": (shape.images, shape.outputs),
+            }
+            wanted = {"linear_input_grad": ("dy", "w"), "linear_weight_grad": ("x", "dy")}.get(operation, ("x", "w", "b"))
+            return {name: normal(*sizes[name]) for name in wanted}
     raise ValueError(f"{problem.name}: no inputs are known for a {type(shape).__name__}")
 
 

@@ -176,8 +176,8 @@ def table_rows(record: Record, peers_named: list[str], states: list[str]) -> lis
     lines = []
     for (set_name, operation, name), found in cells.items():
         shown = []
-        for key in ((peer, state) for peer in peers_named for state in states):
-            values = found.get(key, [])
+        for peer, state in ((peer, state) for peer in peers_named for state in states):
+            values = found.get((peer, state), [])
             mean = f"{geometric_mean(values):.2f}" if values else "-"
             shown.append(mean + (f" ({max(values):.2f})" if len(values) > 1 else ""))
         count = max(len(values) for values in found.values())

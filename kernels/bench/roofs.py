@@ -111,16 +111,18 @@ def movements(pool: ThreadPoolExecutor, threads: int, size: int) -> dict[str, fl
 
     def read(part: int) -> None:
         for _ in range(times):
-            sources[part].max(), targets[part].max()
+            sources[part].max()
+            targets[part].max()
 
     def write(part: int) -> None:
         for _ in range(times):
-            sources[part].fill(1), targets[part].fill(1)
+            sources[part].fill(1)
+            targets[part].fill(1)
 
-    return {
-        work.__name__: times * size / shortest(lambda work=work: list(pool.map(work, range(threads))))
-        for work in (copy, read, write)
-    }
+    def rate(work: Callable[[int], None]) -> float:
+        return times * size / shortest(lambda: list(pool.map(work, range(threads))))
+
+    return {"copy": rate(copy), "read": rate(read), "write": rate(write)}
 
 
 def shortest(work: Callable[[], Any]) -> float:

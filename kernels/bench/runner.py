@@ -170,6 +170,7 @@ def first_check(case: Any, one: Contestant, rows: dict, settings: Settings, show
     show(f"{case.problem.name}: checking {one.name}", 0.0)
     try:
         checked = case.check_first(one)
+        clocks.require_true_timers()
     except Rejected as reason:
         reject(rows, one, settings, f"before timing: {reason}")
         return False

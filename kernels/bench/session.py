@@ -94,9 +94,8 @@ def run(
             for on_gpu in {one.gpu for one in ours}:
                 judge.again(on_gpu) if earlier else judge.roofs(on_gpu)
         for number, problem in enumerate(todo, start=len(done)):
-            rows = rows_of(
-                problem, ours, others, settings, judge, shop, net_case, lambda text, share, n=number: show(text, n + share)
-            )
+            within = within_case(show, number)
+            rows = rows_of(problem, ours, others, settings, judge, shop, net_case, within)
             record["rows"] += [row.as_dict() for row in rows]
             record["roofs"] = {"gpu" if on_gpu else "cpu": roofs.as_dict() for on_gpu, roofs in judge.known.items()}
             record["environment"]["thread_layer"] = environment.numba_layer()
@@ -109,6 +108,11 @@ def run(
         raise BenchStopped(f"stopped after {finished} of {total} cases", record) from None
     record["complete"] = True
     return record
+
+
+def within_case(show: Show, number: int) -> Show:
+    """Progress inside one case, as progress of the whole."""
+    return lambda text, share: show(text, number + share)
 
 
 def contestants_of(plan: Plan) -> tuple[list[Ours], list[Any], dict[str, str]]:
