@@ -4,7 +4,7 @@
     device.launch("relu.cu", "relu", (blocks,), (256,), (x, y, np.int32(x.size)))
 
 A kernel takes pointers, `int`, `float` and structs by value; on this side that is an array, or None for a null pointer,
-np.int32(...), np.float32(...) and a 0-d structured array. (A bare Python int would arrive as 64 bits, a bare float as a double.)
+np.int32(...), np.float32(...) and a 0-d structured array. (Python's own int would arrive as 64 bits, its float as a double.)
 
 A `.cu` file includes no header of the toolkit. It may say `#include "geometry.cuh"` for a file of this folder: the text is put
 there before anybody compiles it, each file once. `prelude.cuh` comes first, on a GPU.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.backends import Array
+from kernels.backends import Array, BackendUnavailable
 
 FOLDER = Path(__file__).parent
 INCLUDE = re.compile(r'#include "([\w.]+)"\n')
@@ -112,7 +112,7 @@ class Device:
 
 
 class Gpu(Device):
-    """The current CUDA device, through CuPy. Raises ImportError in words where there is none."""
+    """The current CUDA device, through CuPy. Raises BackendUnavailable, or ImportError without CuPy, where there is none."""
 
     name = "cuda"
 
@@ -122,7 +122,7 @@ class Gpu(Device):
 
         reason = why_no_gpu(cupy)
         if reason:
-            raise ImportError(reason)
+            raise BackendUnavailable(self.name, reason)
         self.arrays = cupy
 
     def empty(self, shape: tuple[int, ...], dtype: type = np.float32) -> Array:
@@ -143,7 +143,7 @@ class Gpu(Device):
 
 
 class Emulated(Device):
-    """The CPU, executing the same files block by block; every launch is checked."""
+    """The CPU, executing the same files block by block; every launch is checked. Raises BackendUnavailable without g++."""
 
     name = "cuda-emulated"
 
@@ -151,6 +151,9 @@ class Emulated(Device):
         super().__init__()
         from kernels import emulator
 
+        reason = emulator.unavailable_reason()
+        if reason:
+            raise BackendUnavailable(self.name, reason)
         self.arrays = np
         self.emulator = emulator
 
@@ -169,12 +172,17 @@ def why_no_gpu(cupy: ModuleType) -> str | None:
     except runtime.CUDARuntimeError as error:
         needs, has = _version(runtime.runtimeGetVersion()), runtime.driverGetVersion()
         if has == 0:
-            return f"CuPy {cupy.__version__} is installed, but no NVIDIA driver is"
+            return (
+                f"CuPy {cupy.__version__} finds no NVIDIA driver; install one for CUDA {needs} or newer, beside an NVIDIA GPU"
+            )
         if has < runtime.runtimeGetVersion():
-            return f"CuPy {cupy.__version__} needs a driver for CUDA {needs}, the one installed is for CUDA {_version(has)}"
-        return f"the NVIDIA driver says: {error}"
+            return (
+                f"CuPy {cupy.__version__} needs a driver for CUDA {needs}, the one installed is for CUDA {_version(has)}; "
+                f"install a newer driver, or a CuPy for CUDA {_version(has)}"
+            )
+        return f"the NVIDIA driver says: {error}; look at what `nvidia-smi` says"
     if devices == 0:
-        return "the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES set?)"
+        return "the NVIDIA driver shows no GPU; look at what `nvidia-smi` says, and at CUDA_VISIBLE_DEVICES"
     try:
         cupy.cuda.nvrtc.getVersion()
     except (ImportError, OSError, RuntimeError) as error:
