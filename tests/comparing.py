@@ -1,12 +1,18 @@
 """How results are compared: what holds for every operation, and bounds for those that round.
 
-Bounds are those of a sum of n rounded products: n * eps * sum of the products' magnitudes.
+Bounds are those of a sum of n rounded products: n * eps * sum of the products' magnitudes. On tensor cores both factors of a
+product are rounded to TF32 before, which moves it by another 2**-10 of its magnitude.
 """
 
 import numpy as np
 
 import kernels
 from kernels import reference
+
+TENSOR_CORES = ("cuda-tf32", "cuda-tf32-emulated")
+PRODUCTS = ("conv2d", "conv2d_relu", "conv2d_transpose", "conv2d_weight_grad", "deconv_step")
+PRODUCTS += ("linear", "linear_input_grad", "linear_weight_grad")
+TF32 = 2.0**-11  # half a unit in the last of 10 places
 
 
 def call(operation, *arguments):
@@ -57,11 +63,25 @@ def normal(rng, shape, dtype):
 
 def exactly(operation, terms, *arguments):
     """The reference's result in float64, and the bound for an implementation that sums `terms` products in the given dtype."""
-    dtype = arguments[0].dtype
     wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
-    magnitudes = [np.abs(a) if isinstance(a, np.ndarray) else a for a in wide]
-    expected = getattr(reference, operation)(*wide)
-    return expected, (terms + 2) * np.finfo(dtype).eps * getattr(reference, operation)(*magnitudes)
+    relative = (terms + 2) * np.finfo(arguments[0].dtype).eps + product_error(operation)
+    return getattr(reference, operation)(*wide), relative * magnitude(operation, *arguments)
+
+
+def product_error(operation):
+    """How far rounded factors may move each product of the operation, relative to it, in the implementation in use."""
+    return (1 + TF32) ** 2 - 1 if kernels.current() in TENSOR_CORES and operation in PRODUCTS else 0.0
+
+
+def magnitude(operation, *arguments):
+    """The sums of the products' magnitudes, in float64."""
+    return getattr(reference, operation)(*[abs(a.astype(np.float64)) if isinstance(a, np.ndarray) else a for a in arguments])
+
+
+def products_error(operation, *arguments):
+    """How far rounded factors may move the operation's results."""
+    error = product_error(operation)
+    return error * magnitude(operation, *arguments) if error else 0.0
 
 
 def inner(a, b):

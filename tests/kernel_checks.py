@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from comparing import call, close, exactly, inner, normal, same
+from comparing import call, close, exactly, inner, normal, product_error, products_error, same
 from training_checks import (
     BIASES,
     FILTERS,
@@ -142,8 +142,8 @@ def check_conv_adjoint(case, seed, dtype):
     y = call("conv2d", x, w, None, case.stride, case.pad)
     dx = call("conv2d_transpose", dy, w, case.stride, case.pad, case.x[2:])
     dw = call("conv2d_weight_grad", x, dy, case.stride, case.pad, case.window)
-    magnitude = inner(reference.conv2d(abs(x), abs(w), None, case.stride, case.pad), abs(dy))
-    bound = (w.size + dy.size) * np.finfo(dtype).eps * magnitude
+    products = inner(reference.conv2d(abs(x), abs(w), None, case.stride, case.pad), abs(dy))
+    bound = ((w.size + dy.size) * np.finfo(dtype).eps + 2 * product_error("conv2d")) * products
     close("<conv(x), dy> and <x, transpose(dy)>", inner(y, dy), inner(x, dx), bound)
     close("<conv(x), dy> and <w, weight_grad>", inner(y, dy), inner(w, dw), bound)
 
@@ -265,12 +265,12 @@ def check_non_finite(case, seed, dtype):
     for value in (np.nan, np.inf, -np.inf):
         for array in (x, dy):
             array.reshape(-1)[array.size // 2 : array.size // 2 + 1] = value
-        arguments = x, w, b, case.stride, case.pad
-        close(f"conv2d of {value}", call("conv2d", *arguments), reference.conv2d(*arguments), 1e-3)
-        arguments = dy, w, case.stride, case.pad, case.x[2:]
-        close(
-            f"conv2d_transpose of {value}", call("conv2d_transpose", *arguments), reference.conv2d_transpose(*arguments), 1e-3
-        )
+        for operation, arguments in (
+            ("conv2d", (x, w, b, case.stride, case.pad)),
+            ("conv2d_transpose", (dy, w, case.stride, case.pad, case.x[2:])),
+        ):
+            bound = 1e-3 + products_error(operation, *arguments)
+            close(f"{operation} of {value}", call(operation, *arguments), getattr(reference, operation)(*arguments), bound)
 
 
 def stored(case, dtype):
@@ -287,11 +287,14 @@ def stored(case, dtype):
 
 def check_stored_conv(case, dtype):
     m = stored(case, dtype)
-    size, window = m["x"].shape[2:], m["w"].shape[2:]
+    size, window, step = m["x"].shape[2:], m["w"].shape[2:], (m["stride"], m["pad"])
     eps = 60 * np.finfo(dtype).eps  # sums of up to 180 products of size one
-    close("conv2d", call("conv2d", m["x"], m["w"], m["b"], m["stride"], m["pad"]), m["y"], eps)
-    close("conv2d_transpose", call("conv2d_transpose", m["dy"], m["w"], m["stride"], m["pad"], size), m["dx"], eps)
-    close("conv2d_weight_grad", call("conv2d_weight_grad", m["x"], m["dy"], m["stride"], m["pad"], window), m["dw"], 3 * eps)
+    for operation, arguments, expected, bound in (
+        ("conv2d", (m["x"], m["w"], m["b"], *step), m["y"], eps),
+        ("conv2d_transpose", (m["dy"], m["w"], *step, size), m["dx"], eps),
+        ("conv2d_weight_grad", (m["x"], m["dy"], *step, window), m["dw"], 3 * eps),
+    ):
+        close(operation, call(operation, *arguments), expected, bound + products_error(operation, *arguments))
 
 
 def check_stored_pool(case, dtype):
@@ -323,10 +326,13 @@ def check_stored_lrn(case, dtype):
 
 def check_stored_linear(case, dtype):
     m = stored(case, dtype)
-    eps = 20 * np.finfo(dtype).eps
-    close("linear", call("linear", m["x"], m["w"], m["b"]), m["y"], eps)
-    close("linear_input_grad", call("linear_input_grad", m["dy"], m["w"]), m["dx"], eps)
-    close("linear_weight_grad", call("linear_weight_grad", m["x"], m["dy"]), m["dw"], eps)
+    for operation, arguments, expected in (
+        ("linear", (m["x"], m["w"], m["b"]), m["y"]),
+        ("linear_input_grad", (m["dy"], m["w"]), m["dx"]),
+        ("linear_weight_grad", (m["x"], m["dy"]), m["dw"]),
+    ):
+        bound = 20 * np.finfo(dtype).eps + products_error(operation, *arguments)
+        close(operation, call(operation, *arguments), expected, bound)
 
 
 def check_stored(dtype):
