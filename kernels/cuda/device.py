@@ -170,15 +170,15 @@ def why_no_gpu(cupy: ModuleType) -> str | None:
     try:
         devices = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
-        needs, has = _version(runtime.runtimeGetVersion()), runtime.driverGetVersion()
+        needs, has = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion() // 1000  # CUDA 13 of 13020
         if has == 0:
             return (
                 f"CuPy {cupy.__version__} finds no NVIDIA driver; install one for CUDA {needs} or newer, beside an NVIDIA GPU"
             )
-        if has < runtime.runtimeGetVersion():
+        if has < needs:
             return (
-                f"CuPy {cupy.__version__} needs a driver for CUDA {needs}, the one installed is for CUDA {_version(has)}; "
-                f"install a newer driver, or a CuPy for CUDA {_version(has)}"
+                f"CuPy {cupy.__version__} needs a driver for CUDA {needs}, the one installed is for CUDA {has}; install a "
+                f"newer driver, or CuPy for that one: pip install cupy-cuda{has}x"
             )
         return f"the NVIDIA driver says: {error}; look at what `nvidia-smi` says"
     if devices == 0:
@@ -200,7 +200,3 @@ def too_little_memory(shape: tuple[int, ...], dtype: np.dtype, free: int, total:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
