@@ -30,7 +30,7 @@ INSTALL = (
 LANGUAGE = ("-std=c++20", "-DMINIZF_CPU=1", "-x", "c++")
 COMMON = (
     *("-g", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-gnu-unique", "-fno-section-anchors"),
-    *("-fno-math-errno", "-ffp-contract=fast", "-fno-strict-aliasing"),
+    *("-fno-math-errno", "-ffp-contract=fast", "-fno-strict-aliasing", "-fstack-clash-protection"),
 )
 # checked: -O1 keeps accesses as the source has them (float4 stays one access without SRA); the hooks are the runtime's own
 CHECKED = ("-O1", "-fno-tree-sra", "-fsanitize=thread", "-DMINIZF_CHECKED")

@@ -134,7 +134,7 @@ def _what(e: Error, scene: Scene) -> str:
         return f"{does} {size}{_element(e, scene)}{shared}, which has {_extent(e, scene)}"
     if e.fault == UNWRITTEN:
         if e.space == SHARED:
-            return f"reads shared memory that no thread of its block has written: {_element(e, scene)}"
+            return f"reads shared memory that no thread of its block has written yet: {_element(e, scene)}"
         return f"reads {_element(e, scene)}, which nothing has written"
     if e.fault == RACE:
         return _race(e, scene, other)
