@@ -42,12 +42,13 @@ from kernels.contract import (
     unpool_relu,
 )
 from kernels.sizes import conv_output_size, pool_output_size
-from kernels.transfer import to_device, to_host
+from kernels.transfer import assign, is_array, numbers_to_host, on_host, to_device, to_host, zeros
 
 __all__ = [
     "COLLISIONS",
     "PROJECT",
     "BackendUnavailable",
+    "assign",
     "available",
     "backends",
     "bias_grad",
@@ -59,12 +60,15 @@ __all__ = [
     "conv_output_size",
     "current",
     "deconv_step",
+    "is_array",
     "linear",
     "linear_input_grad",
     "linear_weight_grad",
     "lrn",
     "lrn_grad",
     "maxpool2d",
+    "numbers_to_host",
+    "on_host",
     "pool_output_size",
     "relu",
     "relu_grad",
@@ -77,6 +81,7 @@ __all__ = [
     "unpool2d",
     "unpool_relu",
     "use",
+    "zeros",
 ]
 
 PROJECT = "minizf"  # tells this package from any other named `kernels`; minizf asks for it

@@ -23,3 +23,28 @@ def to_host(array: Array) -> np.ndarray:
     if hasattr(array, "get") and hasattr(array, "dtype"):  # CuPy's, whichever implementation is in use by now
         return array.get()
     raise TypeError(f"to_host: a {type(array).__module__}.{type(array).__qualname__} came; expected a NumPy or CuPy array")
+
+
+def numbers_to_host(*numbers: Array) -> list[float]:
+    """Single numbers, each an array without axes such as `losses.mean()`, as Python's: in one transfer, hence one wait."""
+    return to_host(active().arrays.stack(numbers)).tolist()
+
+
+def on_host() -> bool:
+    """Whether the implementation in use computes with NumPy arrays."""
+    return active().arrays is np
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """A new array of the library of the implementation in use."""
+    return active().arrays.zeros(shape, dtype)
+
+
+def assign(target: Array, source: Array) -> None:
+    """target[...] = source, wherever each of the two lives."""
+    target[...] = to_host(source) if isinstance(target, np.ndarray) else to_device(source)
+
+
+def is_array(value: object) -> bool:
+    """Whether it is an array, NumPy's or of the implementation in use."""
+    return isinstance(value, np.ndarray | active().arrays.ndarray)

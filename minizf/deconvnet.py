@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+import kernels
 from minizf.layers import DECONVNET, Rules
 from minizf.net import Net, Tape, pass_down
 from minizf.units import lay_seed
@@ -47,9 +48,8 @@ def project(
     ValueError names what is unknown and lists what is known; NoDeconvRule for a layer that has no way down.
     """
     rules = choose(rules, named_rules)
-    return project_units(net, tape, layer, [image], None if map is None else [map], None if at is None else [at], seed, rules)[
-        0
-    ]
+    maps, places = None if map is None else [map], None if at is None else [at]
+    return kernels.to_host(project_units(net, tape, layer, [image], maps, places, seed, rules)[0])
 
 
 def project_units(
@@ -57,7 +57,8 @@ def project_units(
 ) -> np.ndarray:
     """Many projections at once, each through the whole maps: images (B,), maps (B,), at (B, 2) or None -> (B, C, H, W).
 
-    Memory grows with B times the largest layer. For many units of one layer, `project_windows` gives the same pixels faster.
+    The result is where the tape is: on a GPU it stays there. Memory grows with B times the largest layer. For many units of one
+    layer, `project_windows` gives the same pixels faster.
     """
     for _, signal in walk_down(net, tape, layer, images, maps, at, seed, rules):
         pixels = signal
@@ -97,7 +98,9 @@ def trace(
     rules = choose(rules, named_rules)
     way = walk_down(net, tape, layer, [image], None if map is None else [map], None if at is None else [at], seed, rules)
     return [
-        Step(layer if below is None else below, "seed" if below is None else step_name(net, below, rules), signal[0])
+        Step(layer, "seed", kernels.to_host(signal[0]))
+        if below is None
+        else Step(below, step_name(net, below, rules), kernels.to_host(signal[0]))
         for below, signal in way
     ]
 

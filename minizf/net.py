@@ -6,12 +6,13 @@
 along a tape. The net itself remembers nothing of either.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+import kernels
 from minizf.layers import Conv2d, Layer, NoDeconvRule, ReLU, Rules
 from minizf.layers.fused import Step, fused_steps, single_steps
 from minizf.layers.layer import each, pair
@@ -87,7 +88,7 @@ class Net:
     def forward(
         self, x: np.ndarray, rng: np.random.Generator | None = None, upto: str | None = None
     ) -> tuple[np.ndarray, Tape]:
-        """x (N, C, H, W) -> (output of the last layer, or of layer `upto`; tape).
+        """x (N, C, H, W) -> (output of the last layer, or of layer `upto`; tape), both where the net's arrays are.
 
         `rng` means training: dropout acts, and some neighbours go in one step (layers/fused.py), so that the tape serves
         `backward` but not for looking.
@@ -98,6 +99,7 @@ class Net:
             raise ShapeError(
                 f"images of shape {x.shape[1:]} came, the net expects {self.input_shape}; resize or crop them first"
             )
+        x = kernels.to_device(x)
         tape = Tape(x)
         chain = [(name, self.layers[name]) for name in self.chain(upto)]
         tape.steps = single_steps(chain) if rng is None else fused_steps(chain)
@@ -146,6 +148,24 @@ class Net:
         """All parameters by name ("conv1.weight"); the live arrays, not copies."""
         return {f"{name}.{key}": a for name, layer in self.layers.items() for key, a in layer.arrays.items() if a is not None}
 
+    def to_device(self) -> "Net":
+        """Moves the parameters to where the kernel implementation in use computes; nothing happens where they are there.
+
+        On a GPU all that a pass makes stays there, the tape and the gradients too; only images go in. Returns the net itself.
+        """
+        return self._move(kernels.to_device)
+
+    def to_host(self) -> "Net":
+        """Makes the parameters NumPy arrays again, for an implementation on the CPU. Returns the net itself."""
+        return self._move(kernels.to_host)
+
+    def _move(self, move: Callable[[np.ndarray], np.ndarray]) -> "Net":
+        for layer in self.layers.values():
+            for key, array in layer.arrays.items():
+                if array is not None:
+                    setattr(layer, key, move(array))
+        return self
+
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Copies parameters in. ValueError, and nothing changed, when they belong to another architecture."""
         mine = self.state()
@@ -160,7 +180,7 @@ class Net:
             more = f" (and {len(wrong) - 4} more)" if len(wrong) > 4 else ""
             raise ValueError(f"these weights belong to another architecture: {'; '.join(wrong[:4])}{more}")
         for name, a in mine.items():
-            a[...] = state[name]
+            kernels.assign(a, state[name])
 
     def receptive_field(self, name: str) -> ReceptiveField:
         """Which pixels a unit of this layer sees; after a Flatten, the whole image."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import kernels
 from minizf import weights
 from minizf.data import Preprocess
 from minizf.files import write_atomic
@@ -123,7 +124,7 @@ class Run:
         saved = self.load_last()
         net.load_state(saved.net.state())
         for name, array in velocity.items():
-            array[...] = saved.extra[name]
+            kernels.assign(array, saved.extra[name])
         return saved.metadata["progress"]
 
 

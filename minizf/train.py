@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import kernels
 from minizf.data import Dataset, Preprocess, random_crop_flip, ten_crop
-from minizf.layers import Conv2d, softmax, softmax_cross_entropy
+from minizf.layers import Conv2d, softmax
 from minizf.net import Net
 from minizf.run import Run
 
@@ -92,8 +92,11 @@ def fit(
 
     checkpoints: the epochs after which weights are kept (the last one always is). on_epoch gets the rows after each epoch.
     TrainingStopped after Ctrl-C, with everything saved; TrainingDiverged when the loss is no longer a number.
+
+    Weights and velocity live where the kernel implementation in use computes (net.to_device()), and stay there. On a GPU a step
+    sends images, labels and dropout masks in, and waits once, for the loss and how many images were right.
     """
-    velocity = {name: np.zeros_like(array) for name, array in net.state().items()}
+    velocity = {name: kernels.zeros(array.shape, array.dtype) for name, array in net.to_device().state().items()}
     at = Progress(**run.restore(net, velocity))
     steps = math.ceil(len(train_set) / recipe.batch)
     bar = tqdm(
@@ -139,14 +142,16 @@ def train_step(net, velocity, preprocess, train_set, batch, recipe, at: Progress
     images = random_crop_flip(train_set.images(batch), rng, recipe.jitter, recipe.flip)
     labels = train_set.labels[batch]
     logits, tape = net.forward(preprocess(images), rng)
-    loss, dlogits = softmax_cross_entropy(logits, labels)
+    losses, dlogits = kernels.softmax_cross_entropy(logits, labels)
+    hits = logits.argmax(axis=1) == kernels.to_device(labels)
+    loss, right = kernels.numbers_to_host(losses.mean(), hits.sum())
     if not math.isfinite(loss):
         raise TrainingDiverged(explain_divergence(net, tape.outputs, batch, at.epoch + 1, at.step + 1, recipe))
     _, grads = net.backward(dlogits, tape, to_input=False)
     sgd_update(net, velocity, grads, recipe.learning_rate * rate_factor(recipe, at, steps), recipe)
     renormalise_filters(net, recipe.filter_rms)
     at.loss_sum += loss * len(batch)
-    at.right += int((logits.argmax(axis=1) == labels).sum())
+    at.right += int(right)
     at.step += 1
     at.seconds += time.perf_counter() - began
 
@@ -237,6 +242,7 @@ def evaluate(
     known = net.shapes[net.chain()[-1]][0]
     if len(dataset.classes) > known:
         raise ValueError(f"{dataset.name} has {len(dataset.classes)} classes, the net knows {known}; choose a set of these")
+    net.to_device()
     loss, top1, top5 = 0.0, 0, 0
     views = (10 if dataset.mirror else 5) if ten_crops else 1
     batches = range(0, len(dataset), max(1, batch // views))
@@ -245,7 +251,7 @@ def evaluate(
         images = dataset.images(index)
         crops = ten_crop(images, jitter=jitter)[:, :views] if ten_crops else images[:, None]  # (n, views, C, H, W)
         logits, _ = net.forward(preprocess(crops.reshape(-1, *images.shape[1:])))
-        p = softmax(logits).reshape(len(index), views, -1).mean(axis=1)  # (n, classes)
+        p = softmax(kernels.to_host(logits)).reshape(len(index), views, -1).mean(axis=1)  # (n, classes)
         labels = dataset.labels[index]
         truth = p[np.arange(len(index)), labels]
         rank = np.where(np.isnan(truth), np.inf, (p > truth[:, None]).sum(axis=1))  # NaN is never right
@@ -258,7 +264,7 @@ def evaluate(
 
 def require_finite_weights(net: Net, batch: np.ndarray, at: Progress, recipe: Recipe) -> None:
     """TrainingDiverged when the last step left weights that are no numbers: they must neither be saved nor judged."""
-    if not all(np.isfinite(array).all() for array in net.state().values()):
+    if not all(is_finite(array) for array in net.state().values()):
         raise TrainingDiverged(explain_divergence(net, {}, batch, at.epoch + 1, at.step, recipe))
 
 
@@ -268,8 +274,8 @@ def explain_divergence(
     """Where the numbers went wrong, and what to try. outputs: those of the layers, as far as there are any."""
     culprit = "the loss itself"
     for name, layer in net.layers.items():
-        bad = [key for key, array in layer.arrays.items() if array is not None and not np.isfinite(array).all()]
-        if bad or not np.isfinite(outputs.get(name, 0.0)).all():
+        bad = [key for key, array in layer.arrays.items() if array is not None and not is_finite(array)]
+        if bad or (name in outputs and not is_finite(outputs[name])):
             culprit = f"layer {name}" + (f" (its {' and '.join(bad)})" if bad else " (its output)")
             break
     images = ", ".join(map(str, batch[:5]))
@@ -277,6 +283,11 @@ def explain_divergence(
         f"the loss is no longer a number in epoch {epoch}, step {step} (images {images} ...); first not finite: {culprit}. "
         f"Look at the images named. {remedy(recipe)}"
     )
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether every number is one, wherever the array lives: NaN and infinity come out as the largest magnitude."""
+    return math.isfinite(abs(array).max())
 
 
 def remedy(recipe: Recipe) -> str:

@@ -5,8 +5,11 @@
 A layer after a Flatten has units instead of maps: there `map` is the unit or class, and there is no position.
 """
 
+import math
+
 import numpy as np
 
+import kernels
 from minizf.net import Net, Tape
 
 SEEDS = ("value", "one", "map", "all")
@@ -71,17 +74,17 @@ def check_positions(net: Net, layer: str, at: np.ndarray, count: int) -> None:
 
 def check_values(layer: str, values: np.ndarray) -> None:
     """ValueError when an activation to start from is not a finite number."""
-    if not np.isfinite(values).all():
+    if values.size and not math.isfinite(abs(values).max()):
         raise ValueError(f"{layer} holds activations that are not finite numbers: NaN or infinity in the images or the weights")
 
 
 def positions(activations: np.ndarray, images: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """Where each map of its image responds most, the first of equals: (B, 2); zeros for units after a Flatten."""
     if activations.ndim == 2:
-        return np.zeros((len(images), 2), int)
+        return kernels.zeros((len(images), 2), np.dtype(int))
     chosen = activations[images, maps]  # (B, P, Q)
-    places = chosen.reshape(len(chosen), -1).argmax(axis=1)
-    return np.stack(np.unravel_index(places, chosen.shape[1:]), axis=1)
+    places = kernels.to_host(chosen.reshape(len(chosen), -1).argmax(axis=1))
+    return kernels.to_device(np.stack(np.unravel_index(places, chosen.shape[1:]), axis=1))
 
 
 def activations_at(activations: np.ndarray, images: np.ndarray, maps: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -107,14 +110,17 @@ def lay_seed(
         check_maps(net, layer, maps)
     if at is not None:
         check_positions(net, layer, at, len(images))
-    each = np.arange(len(images))
-    signal = np.zeros((len(images), *activations.shape[1:]), activations.dtype)
+    # numbers of images and maps were checked on the host; from here on they index arrays that may be a GPU's
+    each, images = kernels.to_device(np.arange(len(images))), kernels.to_device(images)
+    signal = kernels.zeros((len(images), *activations.shape[1:]), activations.dtype)
     if seed == "all":
         signal[...] = activations[images]
     elif seed == "map":
+        maps = kernels.to_device(maps)
         signal[each, maps] = activations[images, maps]
     else:
-        at = positions(activations, images, maps) if at is None else at
+        maps = kernels.to_device(maps)
+        at = positions(activations, images, maps) if at is None else kernels.to_device(at)
         unit = (each, maps) if activations.ndim == 2 else (each, maps, at[:, 0], at[:, 1])
         signal[unit] = 1 if seed == "one" else activations_at(activations, images, maps, at)
     check_values(layer, signal)

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+import kernels
 from minizf.data.preprocess import Preprocess
 from minizf.files import write_atomic
 from minizf.layers import KINDS, Layer
@@ -46,8 +47,8 @@ def save(
     extra: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Writes the file whole or not at all: a full disk or a kill leaves an older file of that name as it was."""
-    tensors = {f"net.{name}": np.ascontiguousarray(array) for name, array in net.state().items()}
-    tensors |= {f"extra.{name}": np.ascontiguousarray(array) for name, array in (extra or {}).items()}
+    tensors = {f"net.{name}": np.ascontiguousarray(kernels.to_host(array)) for name, array in net.state().items()}
+    tensors |= {f"extra.{name}": np.ascontiguousarray(kernels.to_host(array)) for name, array in (extra or {}).items()}
     header: dict[str, Any] = {
         "format": FORMAT,
         "input_shape": list(net.input_shape),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import kernels
 from minizf.frames import Frame, Passage, area, passages, paste, reframe
 from minizf.layers import DECONVNET, Conv2d, ReLU, Rules
 from minizf.layers.layer import cut
@@ -184,6 +185,11 @@ def shared_pass(net: Net, x: np.ndarray, images: dict[str, np.ndarray], rules: R
 
 def checked(net: Net, source, layer, images, maps, at, seed, rules):
     """The arguments as arrays; ValueError for anything that does not exist in this net or source."""
+    if not kernels.on_host():
+        raise ValueError(
+            f"windows are cut on the CPU, but the {kernels.current()} implementation keeps its arrays on a GPU; project there "
+            "with project_units, or go back: net.to_host() and kernels.use('numba')"
+        )
     images, maps = np.asarray(images, dtype=int), np.asarray(maps, dtype=int)
     net.check_layer(layer)
     check_maps(net, layer, maps)

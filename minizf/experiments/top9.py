@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+import kernels
 from minizf.data.dataset import Dataset
 from minizf.data.preprocess import Preprocess
 from minizf.files import write_atomic
@@ -105,7 +106,7 @@ def scan(
             numbers = np.arange(start, min(start + batch, len(dataset)))
             _, tape = net.forward(preprocess(dataset.images(numbers)), upto=upto)
             for name in layers:
-                winners[name] = winners[name].merge(*responses(name, tape.outputs[name], numbers))
+                winners[name] = winners[name].merge(*responses(name, kernels.to_host(tape.outputs[name]), numbers))
             shown.update(len(numbers))
             if state is not None and (time.monotonic() - saved > SAVE_EVERY_S or numbers[-1] + 1 == len(dataset)):
                 save_state(state, about, int(numbers[-1]) + 1, winners)
@@ -258,7 +259,7 @@ def identity(net: Net, preprocess: Preprocess, dataset: Dataset, layers: list[st
     """What must be the same for a scan to go on: each part under the name an error will call it by."""
     weights = hashlib.sha256(repr(net).encode())
     for array in (*net.state().values(), preprocess.mean, np.float64(preprocess.scale)):
-        weights.update(np.ascontiguousarray(array).tobytes())
+        weights.update(np.ascontiguousarray(kernels.to_host(array)).tobytes())
     ends = hashlib.sha256(dataset.labels.tobytes() + dataset.images([0, len(dataset) - 1]).tobytes())
     return {
         "net and preprocessing": weights.hexdigest(),

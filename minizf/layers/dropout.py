@@ -12,6 +12,7 @@ Scaling by 1 / (1 - p) while training keeps the expected sum, so that nothing ch
 
 import numpy as np
 
+import kernels
 from minizf.layers.layer import Layer, NoDeconvRule
 from minizf.layers.rules import DECONVNET, Rules
 
@@ -30,6 +31,7 @@ class Dropout(Layer):
         if rng is None or self.p == 0:
             return x, None
         mask = (rng.random(x.shape, dtype=np.float32) >= self.p) * x.dtype.type(1 / (1 - self.p))
+        mask = kernels.to_device(mask)
         return x * mask, mask
 
     def backward(self, dy, tape, to_input=True):

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+import kernels
 from minizf.layers.rules import Rules
 
 
@@ -82,8 +83,8 @@ class Layer:
 
         As it stands it serves tapes that are None or one array with the images in front; others write their own.
         """
-        if tape is None or isinstance(tape, np.ndarray):
-            return tape if tape is None else tape[images]
+        if tape is None or kernels.is_array(tape):
+            return tape if tape is None else tape[kernels.to_device(images)]
         raise NoDeconvRule(f"{type(self).__name__} has no deconv rule for some images of many; write its `pick(tape, images)`")
 
     def window(self, tape: Any, images: np.ndarray, origin: np.ndarray, size: tuple[int, int]) -> Any:

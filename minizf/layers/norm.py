@@ -52,6 +52,7 @@ class LRN(Layer):
         return r if rules.lrn == "skip" else self.backward(r, tape)[0]
 
     def pick(self, tape, images):
+        images = kernels.to_device(images)
         return LRNTape(tape.x[images], tape.y[images], tape.scale[images])
 
     def window(self, tape, images, origin, size):

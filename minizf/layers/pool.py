@@ -59,7 +59,7 @@ class MaxPool2d(Layer):
         return kernels.unpool2d(r, tape.switches, *self.reach, tape.size, rules.collisions)
 
     def pick(self, tape, images):
-        return PoolTape(tape.switches[images], tape.size)
+        return PoolTape(tape.switches[kernels.to_device(images)], tape.size)
 
     def window(self, tape, images, origin, size):
         return PoolTape(cut(tape.switches, images, origin, size), covered(size, self.reach))
