@@ -16,8 +16,11 @@ from kernels.bench.contestants import Contestant
 from kernels.bench.costs import Cost
 from kernels.bench.problems import Problem
 from kernels.bench.roofs import MARGIN, Roofs
+from kernels.emulator.traffic import Traffic, watching
 
 IDLE_STEP_S, IDLE_STEPS = 0.0005, 60
+# what an implementation may raise without ending the whole run
+FAILURES = (MemoryError, RuntimeError, ValueError, TypeError, ArithmeticError, IndexError, AttributeError, OSError)
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,22 @@ def run_case(
     return [*rows.values(), *refused]
 
 
+def sum_of(launches: Iterable[Traffic]) -> dict[str, int]:
+    """What all launches of one call moved."""
+    launches = list(launches)
+    fields = (
+        "global_reads",
+        "global_read_bytes",
+        "global_writes",
+        "global_write_bytes",
+        "shared_reads",
+        "shared_writes",
+        "atomics",
+    )
+    total = {name.replace("_", " "): sum(getattr(one, name) for one in launches) for name in fields}
+    return total | {"launches": len(launches), "global bytes": total["global read bytes"] + total["global write bytes"]}
+
+
 def new_row(problem: Problem, one: Contestant, state: str, case: Any) -> Row:
     cost = case.cost
     return Row(problem.name, problem.operation, str(problem.shape), one.name, one.ours, state, cost.flop, cost.bytes)
@@ -174,12 +193,16 @@ def first_check(case: Any, one: Contestant, rows: dict, settings: Settings, show
     except Rejected as reason:
         reject(rows, one, settings, f"before timing: {reason}")
         return False
-    except (MemoryError, RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
-        reject(rows, one, settings, f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    except FAILURES as error:
+        reject(rows, one, settings, failure(error))
         return False
     for state in settings.caches:
         rows[one.name, state].checked = dict(checked)
     return True
+
+
+def failure(error: Exception) -> str:
+    return f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def run_once(case: Any, one: Contestant, row: Row, clock: clocks.Clock) -> None:
@@ -198,6 +221,9 @@ def run_once(case: Any, one: Contestant, row: Row, clock: clocks.Clock) -> None:
             case.check(one, result)
     except Rejected as reason:
         row.rejected = f"in timed run {len(row.times_s) + 1}: {reason}"
+        return
+    except FAILURES as error:
+        row.rejected = f"in timed run {len(row.times_s) + 1}: {failure(error)}"
         return
     row.times_s.append(seconds)
 
@@ -262,6 +288,12 @@ def check_only(case: Any) -> list[Row]:
         row = rows[one.name, ""]
         try:
             row.checked = case.check_first(one)
+            with case.active(one), watching() as launches:
+                case.call(one)()
+            if launches:
+                row.checked["traffic"] = sum_of(launches)
         except Rejected as reason:
             row.rejected = str(reason)
+        except FAILURES as error:
+            row.rejected = failure(error)
     return [*rows.values(), *(refusal(case.problem, name, reason, case) for name, reason in case.refused.items())]

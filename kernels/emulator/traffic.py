@@ -1,18 +1,33 @@
 """What a launch moved: reads and writes of global and shared memory, counted by the checked mode."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+
+_watchers: list[list["Traffic"]] = []
+
+
+@contextmanager
+def watching() -> Iterator[list["Traffic"]]:
+    """Collects what every checked launch in the block moved, in order, whichever emulator runs it."""
+    launches: list[Traffic] = []
+    _watchers.append(launches)
+    try:
+        yield launches
+    finally:
+        _watchers.remove(launches)
 
 
 @dataclass(frozen=True)
 class Traffic:
     """Accesses (one float4 is one access) and bytes of a launch, and what warps made of them.
 
-    `per_thread` has shape (blocks, threads of a block) and the same names as fields. `..._sectors`: 32-byte pieces of global
-    memory that the accesses of each warp touched, one instruction at a time; 4 per access of 32 floats is the least.
-    `shared_..._passes`: how often shared memory had to serve an instruction of a warp; more than its bytes need (128 at a time)
-    are bank conflicts.
+    `per_thread`: a structured array (blocks, threads of a block) with the first nine as its fields. Atomics are counted apart.
+    Counted over warps, where the emulator of CUDA C++ ran it: `..._requests`, accesses that the lanes of a warp make together;
+    `global_..._sectors`, the 32-byte pieces of memory they touch (4 for 32 floats in a row, 32 for a column); `shared_..._passes`,
+    how often shared memory had to serve them (one per request of 4 bytes a lane; more are bank conflicts).
     """
 
     global_reads: int
@@ -25,33 +40,37 @@ class Traffic:
     shared_write_bytes: int
     atomics: int
     per_thread: np.ndarray
+    global_read_requests: int | None = None
+    global_read_sectors: int | None = None
+    global_write_requests: int | None = None
+    global_write_sectors: int | None = None
+    shared_read_requests: int | None = None
+    shared_read_passes: int | None = None
+    shared_write_requests: int | None = None
+    shared_write_passes: int | None = None
+
+    def __post_init__(self) -> None:
+        for launches in _watchers:
+            launches.append(self)
 
     def __str__(self) -> str:
-        rows = [f"{'':16}{'accesses':>14}{'bytes':>16}"]
-        for where in ("global", "shared"):
+        rows = [f"{'':14}{'accesses':>14}{'bytes':>16}{'warp requests':>16}"]
+        for where, unit in (("global", "sectors"), ("shared", "passes")):
             for what in ("read", "write"):
                 count, size = getattr(self, f"{where}_{what}s"), getattr(self, f"{where}_{what}_bytes")
-                rows.append(f"{where + ' ' + what + 's':16}{count:14,}{size:16,}")
-        return "\n".join([*rows, f"{'atomics':16}{self.atomics:14,}"])
+                requests, units = getattr(self, f"{where}_{what}_requests"), getattr(self, f"{where}_{what}_{unit}")
+                warps = "" if requests is None else f"{requests:16,} of {units / max(1, requests):.3g} {unit}"
+                rows.append(f"{where + ' ' + what + 's':14}{count:14,}{size:16,}{warps}")
+        return "\n".join([*rows, f"{'atomics':14}{self.atomics:14,}"])
 
 
-FIELDS = (
-    ("global_reads", "accesses", 0, 0),
-    ("global_read_bytes", "bytes", 0, 0),
-    ("global_writes", "accesses", 0, 1),
-    ("global_write_bytes", "bytes", 0, 1),
-    ("shared_reads", "accesses", 1, 0),
-    ("shared_read_bytes", "bytes", 1, 0),
-    ("shared_writes", "accesses", 1, 1),
-    ("shared_write_bytes", "bytes", 1, 1),
-)
-
-
-def traffic_of(counts: np.ndarray) -> Traffic:
-    """From the runtime's counters (binary.COUNTS) of shape (blocks, threads)."""
-    per_thread = np.empty(counts.shape, [(name, np.uint32) for name, *_ in FIELDS] + [("atomics", np.uint32)])
-    for name, kind, space, direction in FIELDS:
-        per_thread[name] = counts[kind][..., space, direction]
-    per_thread["atomics"] = counts["atomics"]
-    totals = {name: int(per_thread[name].sum(dtype=np.int64)) for name in per_thread.dtype.names}
-    return Traffic(**totals, per_thread=per_thread)
+def traffic_of(counts: np.ndarray, requests: list[list[int]], units: list[list[int]]) -> Traffic:
+    """From the runtime's counters (binary.COUNTS) of shape (blocks, threads) and its [global, shared][reads, writes] of warps."""
+    sums = counts.view(np.uint32).reshape(-1, len(counts.dtype.names)).sum(axis=0, dtype=np.int64)
+    of_warps = {
+        f"{where}_{what}_{name}": numbers[i][j]
+        for i, (where, unit) in enumerate((("global", "sectors"), ("shared", "passes")))
+        for j, what in enumerate(("read", "write"))
+        for name, numbers in (("requests", requests), (unit, units))
+    }
+    return Traffic(**dict(zip(counts.dtype.names, map(int, sums), strict=True)), per_thread=counts, **of_warps)
