@@ -132,6 +132,7 @@ def fake_cupy(devices=1, runtime=13020, driver=13000, nvrtc=None, fails=False, a
                 driverGetVersion=lambda: driver,
                 memGetInfo=lambda: allocation,
             ),
+            Device=lambda: SimpleNamespace(attributes={"MaxSharedMemoryPerBlockOptin": 101376}),
             nvrtc=SimpleNamespace(getVersion=version),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         ),
@@ -157,6 +158,7 @@ def test_a_gpu_that_cannot_be_used_is_missed_in_words(cupy, words, monkeypatch):
     if words is None:
         assert reason is None
         assert Gpu().arrays is cupy
+        assert Gpu().most_shared_bytes == 101376
     else:
         with pytest.raises(kernels.BackendUnavailable, match=words):
             Gpu()

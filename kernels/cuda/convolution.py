@@ -28,7 +28,7 @@ def conv2d(device: Device, x: Array, w: Array, b: Array | None, stride: Sides, p
     y = device.empty((images, filters, *out))
     if images == 0:
         return y
-    few = few_maps.first_layer_filters(w, stride)
+    few = few_maps.first_layer_filters(device, w, stride)
     if few:
         few_maps.first_layer(device, x, w, b, y, stride, pad, rectify, few)
     else:
@@ -65,15 +65,15 @@ def deconv_step(
     return conv2d_transpose(device, dy, w, stride, pad, size)
 
 
-def computing_pays(pooled: Sides, w: Sides, small: Sides, stride: Sides, size: Sides) -> bool:
+def computing_pays(pooled: tuple[int, ...], w: tuple[int, ...], small: Sides, stride: Sides, size: Sides) -> bool:
     """Whether to compute the unpooled map where it is read, instead of storing it; by counting, nobody has timed it.
 
     In the product on tiles each tap asks for its number anew, in to_colours.cu each block once: there it comes near to paying
     for whole batches, and pays for few and small maps, where a launch is what counts.
     """
-    (images, filters, *_), (_, channels, *window) = pooled, w
+    images, filters, channels, window = *pooled[:2], w[1], (w[2], w[3])
     numbers = images * filters * small[0] * small[1]
-    if few_maps.to_colours_fits(filters, channels, (window[0], window[1]), stride):
+    if few_maps.to_colours_fits(filters, channels, window, stride):
         asked = 1.4 * numbers  # once, and the patch's border
     else:
         asked = images * filters * size[0] * size[1] * window[0] * window[1] / (stride[0] * stride[1]) * -(-channels // 128)
@@ -102,13 +102,13 @@ def implicit_product(device: Device, x: Array | Pooled, w: Array, b: Array | Non
     sums = y if splits == 1 else device.empty((splits, *y.shape))
     grid = -(-plan.pixels(images) // tile.rows) * len(plan.phases), -(-plan.filters // tile.columns), splits
     struct = plan.struct(images, packed.shape[1], splits, rectify)
+    name = f"tile_{tile.name}"
     if isinstance(x, Pooled):
         pooled_taps = device.table(("pooled taps", *x.y.shape[2:], plan.key), lambda: _in_pooled_maps(plan, x).view(np.int32))
         args = x.y, x.switches, x.covers(device), x.struct(), packed, sums, pooled_taps, phases, struct
-        device.launch("deconv_step.cu", f"deconv_tile_{tile.name}", grid, (tile.threads,), args)
+        device.launch("deconv_step.cu", f"deconv_{name}", grid, (tile.threads,), args)
     else:
-        args = x, packed, b, sums, taps, phases, struct
-        device.launch("conv_fp32.cu", f"conv_tile_{tile.name}", grid, (tile.threads,), args)
+        device.launch("conv_fp32.cu", f"conv_{name}", grid, (tile.threads,), (x, packed, b, sums, taps, phases, struct))
     if splits > 1:
         add_splits(device, sums, b, y, y[0, 0].size, rectify)
 

@@ -54,9 +54,11 @@ class Device:
 
     name: str
     arrays: ModuleType
+    most_shared_bytes = 227 * 1024  # that a block can have; an H200's
 
     def __init__(self) -> None:
         self._modules: dict[tuple, Any] = {}
+        self._functions: dict[tuple, Any] = {}
         self._tables: dict[tuple, Array] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: type = np.float32) -> Array:
@@ -96,7 +98,9 @@ class Device:
         for argument in args:
             if isinstance(argument, int | float):
                 raise TypeError(f"{kernel}: argument {argument!r} is Python's; say np.int32 or np.float32")
-        function = self.module(file, options).get_function(kernel)
+        if (file, options, kernel) not in self._functions:
+            self._functions[file, options, kernel] = self.module(file, options).get_function(kernel)
+        function = self._functions[file, options, kernel]
         if shared_bytes > STATIC_SHARED_BYTES:
             function.max_dynamic_shared_size_bytes = shared_bytes
         function(tuple(map(int, grid)), tuple(map(int, block)), self.pointers(args), shared_mem=shared_bytes)
@@ -124,6 +128,7 @@ class Gpu(Device):
         if reason:
             raise BackendUnavailable(self.name, reason)
         self.arrays = cupy
+        self.most_shared_bytes = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
 
     def empty(self, shape: tuple[int, ...], dtype: type = np.float32) -> Array:
         try:

@@ -6,6 +6,7 @@ memory go through the general product (convolution.py).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,7 +20,7 @@ MOST_COLOURS = 3
 TILE = 16  # as in first_layer.cu
 ROWS, COLUMNS, PITCH, THREADS = 16, 32, 48, 64  # as in to_colours.cu
 MAPS_AT_ONCE = 4
-MOST_SHARED_BYTES = 100 * 1024  # two blocks on a multiprocessor of an A100 or H200
+MOST_SHARED_BYTES = 112 * 1024  # two blocks on a multiprocessor of an H100 or H200; smaller GPUs allow a block less
 
 FIRST_LAYER = np.dtype(
     [
@@ -43,14 +44,15 @@ DOWNWARDS = np.dtype(
 )
 
 
-def first_layer_filters(w: Array, stride: Sides) -> int | None:
+def first_layer_filters(device: Device, w: Array, stride: Sides) -> int | None:
     """How many filters a block of first_layer.cu takes, 64 or 32; None where it does not fit or has no advantage."""
     filters, maps, *window = w.shape
     if maps > MOST_COLOURS or filters <= MOST_COLOURS:
         return None
+    most = min(MOST_SHARED_BYTES, device.most_shared_bytes)
     for each in (64, 32):
         wasted = -filters % each
-        if _first_layer_bytes(maps, (window[0], window[1]), stride, each) <= MOST_SHARED_BYTES and (wasted < 32 or each == 32):
+        if _first_layer_bytes(maps, (window[0], window[1]), stride, each) <= most and (wasted < 32 or each == 32):
             return each
     return None
 
@@ -106,6 +108,7 @@ class Down:
     weights_each: int  # floats of weights for one map and group
 
 
+@lru_cache(maxsize=256)
 def plan_down(filters: int, channels: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Down:
     rows = list(output_phases(out_size[0], window[0], stride[0], pad[0]))
     columns = list(output_phases(out_size[1], window[1], stride[1], pad[1]))
@@ -170,9 +173,9 @@ def to_colours(device: Device, dy: Array | Pooled, w: Array, dx: Array, stride: 
     struct = np.array(numbers, DOWNWARDS)
     name = f"to_colours_{1 if channels == 1 else 3}x{plan.together}"
     grid = images * down * across, plan.groups
+    args: tuple = packed, dx, phases, struct
     if isinstance(dy, Pooled):
-        args = dy.y, dy.switches, dy.covers(device), packed, dx, phases, struct, dy.struct()
-        name = f"unpooled_{name}"
+        name, args = f"unpooled_{name}", (dy.y, dy.switches, dy.covers(device), dy.struct(), *args)
     else:
-        args = dy, packed, dx, phases, struct
+        args = dy, *args
     device.launch("to_colours.cu", name, grid, (THREADS,), args, maps_each * map_bytes)

@@ -13,6 +13,7 @@ numbers of dy, and no two threads add to one place.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -68,6 +69,7 @@ class Plan:
         return np.array(values, GEOMETRY)
 
 
+@lru_cache(maxsize=256)
 def forward(maps: int, size: Sides, filters: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
     """conv2d of x (N, maps, *size) with w (filters, maps, *window)."""
     c, r, s = np.indices((maps, *window)).reshape(3, -1)
@@ -77,6 +79,7 @@ def forward(maps: int, size: Sides, filters: int, window: Sides, stride: Sides, 
     return Plan(key, taps, phases, maps, size, stride, filters, out_size, (1, 1), c.size)
 
 
+@lru_cache(maxsize=256)
 def transposed(filters: int, size: Sides, channels: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
     """conv2d_transpose of dy (N, filters, *size) with w (filters, channels, *window) to dx (N, channels, *out_size)."""
     tables, phases, first = [], [], 0

@@ -7,11 +7,18 @@ second pass adds in order: no atomics, the same bits every time.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 STEP = 8  # taps in a step
 MULTIPROCESSORS = 132  # of an H100 or H200; on another GPU the choice is less apt, the result equally right
 LEAST_STEPS = 8  # a part of a sum shorter than this is mostly filling and emptying the pipeline
 START_AND_END = 12  # what a block costs beside its steps, in steps; an estimate
+SECOND_PASS = (
+    8 * 0.05
+)  # what a partial sum costs, written and read: 8 bytes, for each of which 0.05 instructions could be issued
+WORTH_IT = (
+    0.9  # parts must promise this much: the last wave of large tiles is not as slow as counted, its blocks have more room
+)
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -44,8 +51,17 @@ CONVOLUTION = Tile(128, 128, 256, 2, 621), Tile(128, 64, 128, 4, 652), Tile(64, 
 LINEAR = Tile(128, 128, 256, 2, 653), Tile(128, 64, 128, 3, 663), Tile(128, 32, 128, 5, 400)
 
 
+@lru_cache(maxsize=1024)
 def choose(options: tuple[Tile, ...], rows: int, columns: int, steps: int, groups: int = 1) -> tuple[Tile, int]:
-    """The tile and the number of parts that cost least; of equals the one with fewer parts, then the larger tile."""
+    """The tile and the number of parts that cost least; of equals the larger tile, and parts only where they are worth it."""
+    whole = min(options, key=lambda tile: tile.cost(rows, columns, steps, 1, groups))
     most = max(1, steps // LEAST_STEPS)
-    pairs = [(tile, splits) for splits in SPLITS if splits <= most for tile in options]
-    return min(pairs, key=lambda pair: pair[0].cost(rows, columns, steps, pair[1], groups))
+    pairs = [(tile, splits) for splits in SPLITS if 1 < splits <= most for tile in options]
+    if not pairs:
+        return whole, 1
+
+    def cost(pair: tuple[Tile, int]) -> float:
+        return pair[0].cost(rows, columns, steps, pair[1], groups) + SECOND_PASS * pair[1] * rows * columns * groups
+
+    parts = min(pairs, key=cost)
+    return parts if cost(parts) < WORTH_IT * whole.cost(rows, columns, steps, 1, groups) else (whole, 1)

@@ -139,8 +139,8 @@ __device__ __forceinline__ void down(
         down<COLOURS, PHASES>(Stored{dy}, packed, dx, phases, p);                                                        \
     }                                                                                                                    \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) unpooled_to_colours_##COLOURS##x##PHASES(              \
-        const float* y, const unsigned char* switches, const Cover* covers, const float* packed, float* dx,              \
-        const Dense* phases, Downwards p, Pool pool) {                                                                   \
+        const float* y, const unsigned char* switches, const Cover* covers, Pool pool, const float* packed, float* dx,   \
+        const Dense* phases, Downwards p) {                                                                              \
         down<COLOURS, PHASES>(Computed{{y, switches, covers, covers + p.height, pool}}, packed, dx, phases, p);          \
     }
 TO_COLOURS(1, 1, 8)
