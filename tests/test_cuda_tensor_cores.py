@@ -181,16 +181,43 @@ def test_fully_connected(images, features, outputs):
         kernel_checks.check_linear((images, features, outputs), 0, np.float32)
 
 
-def test_deconvnet_step_to_many_channels():
-    conv = kernel_checks.Conv((2, 11, 13, 9), 7, (3, 3), (2, 2), (1, 1))
-    assert conv.x[1] > tensor_cores.FEW_CHANNELS
+@pytest.mark.parametrize("computing_pays", [False, True])
+def test_deconvnet_step_to_many_channels(monkeypatch, computing_pays):
+    """A large step unpools once, then multiplies on tensor cores; a small one is that of the fp32 implementation."""
+    monkeypatch.setattr("kernels.cuda.convolution.computing_pays", lambda *_: computing_pays)
+    case = kernel_checks.Step(kernel_checks.Conv((2, 11, 13, 9), 7, (3, 3), (2, 2), (1, 1)), (3, 2), (2, 1), (1, 0))
+    _, w, _, maps = kernel_checks.conv_arrays(case.conv, 0, np.float32)
     with kernels.use("cuda-tf32-emulated"):
-        kernel_checks.check_deconv_step(kernel_checks.Step(conv, (3, 2), (2, 1), (1, 0)), 0, np.float32)
+        kernel_checks.check_deconv_step(case, 0, np.float32)
+        y, switches = kernels.maxpool2d(maps, *case[1:])
+        arguments = y, switches, *case[1:], w, case.conv.stride, case.conv.pad, case.conv.x[2:]
+        dx = kernels.deconv_step(*arguments)
+        signal = kernels.unpool_relu(y, switches, *case[1:], maps.shape[2:])
+        if not computing_pays:
+            same("deconv_step", dx, kernels.conv2d_transpose(signal, w, 2, 1, case.conv.x[2:]))
+    if computing_pays:
+        with kernels.use("cuda-emulated"):
+            same("deconv_step", dx, kernels.deconv_step(*arguments))
+
+
+def test_gradients_that_begin_anywhere_in_memory():
+    """Copies of four pixels want 16-byte addresses; an array inside a larger one may begin between them."""
+    case = CASES[8]
+    x, _, _, dy = arrays(case)
+    results = []
+    for first in range(4):
+        flat = np.zeros(dy.size + 4, np.float32)
+        inside = flat[first : first + dy.size].reshape(dy.shape)
+        inside[:] = dy
+        with kernels.use("cuda-tf32-emulated"):
+            results.append(kernels.conv2d_weight_grad(x, inside, case.stride, case.pad, case.window))
+    for other in results[1:]:
+        same("conv2d_weight_grad", other, results[0])
 
 
 def test_what_tensor_cores_do_not_pay_for_is_fp32():
     wide = Case((1, 9, 20, 18), 10, (16, 2), (1, 1), (0, 0))  # a window of 16 rows
-    few = Case((2, 3, 9, 8), 12, (3, 3), (2, 2), (1, 1))  # to three channels
+    few = Case((2, 3, 9, 8), 12, (3, 3), (2, 2), (1, 1))  # to three colours
     for case, operations in ((wide, 3), (few, 1)):
         x, w, b, dy = arrays(case)
         calls = (
@@ -226,7 +253,7 @@ CONV_BUGS = (
     ("copy_table(ahead + BUFFERS - 1);", "copy_table(ahead + BUFFERS);"),
     ("copy_table(ahead + BUFFERS - 1);", ""),
     ("make_float2(sum[e], sum[e + 2])", "make_float2(sum[e + 2], sum[e])"),
-    ("blockIdx.x / g.phases * PIXELS", "blockIdx.x * PIXELS"),
+    ("blockIdx.x / across / g.phases * PIXELS", "blockIdx.x / across * PIXELS"),
     ("if (g.splits == 1) {", "{"),  # the bias in each part
     ("at / 4 + at % 2 * 4 + at / 2 % 2 * 8", "at"),
     ("steps = min(each, ", "steps = max(each, "),

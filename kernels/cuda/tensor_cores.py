@@ -19,6 +19,7 @@ import numpy as np
 from kernels.backends import Array
 from kernels.cuda import convolution, geometry, pooling, tiles, weight_grad
 from kernels.cuda.device import Device
+from kernels.cuda.few_maps import to_colours_fits
 from kernels.cuda.geometry import Plan, Sides
 from kernels.cuda.products import NOTHING, add_splits
 from kernels.cuda.tiles import Tile
@@ -27,7 +28,6 @@ from kernels.sizes import conv_output_size
 CONV_FILE, WEIGHT_GRAD_FILE = "tensor_cores_conv.cu", "tensor_cores_weight_grad.cu"
 DEPTH, BUFFERS = 16, 4  # as in tensor_cores.cuh
 REACH = 15  # rows, or columns, that a table's bits can tell apart
-FEW_CHANNELS = 8  # up to here a tile's filters are mostly empty, and the fp32 kernels do less
 PLACE = np.dtype([("offset", np.int32), ("bits", np.int32)])
 NOWHERE = -(2**31)  # the bit that no pixel has
 SUMS = np.dtype([(name, np.int32) for name in ("filters", "taps", "pixels", "map", "x_image", "dy_image", "part", "quads")])
@@ -59,7 +59,7 @@ def conv2d(device: Device, x: Array, w: Array, b: Array | None, stride: Sides, p
 def conv2d_transpose(device: Device, dy: Array, w: Array, stride: Sides, pad: Sides, size: Sides) -> Array:
     """dy (N,K,P,Q), w (K,C,R,S), size (H,W) -> dx (N,C,H,W)."""
     (images, filters, *small), (_, channels, *window) = dy.shape, w.shape
-    if max(window) > REACH or channels <= FEW_CHANNELS:
+    if max(window) > REACH or to_colours_fits(filters, channels, tuple(window), stride):
         return convolution.conv2d_transpose(device, dy, w, stride, pad, size)
     dx = device.empty((images, channels, *size))
     if images:
@@ -83,14 +83,15 @@ def deconv_step(
 ) -> Array:
     """y, switches (N,K,U,V), w (K,C,R,S), size (H,W) -> dx (N,C,H,W): unpool, rectify, conv2d_transpose.
 
-    To few channels (the last step, to pixels) the unpooled maps are the most of the memory traffic, and the fp32 kernel that
-    unpools in its loads does it all. Elsewhere the products dominate: unpooling is a pass of its own, because each number is
-    loaded R*S times for every tile of channels, and asking up to four windows each time would cost more than the pass.
+    The last step, to pixels, and steps so small that launches are what they cost are those of the fp32 implementation, which
+    unpools where it reads. Elsewhere products dominate, and each number is read R*S / stride**2 times for every tile of
+    channels: asking the pooling windows each time would cost more than a pass that unpools once.
     """
-    pool = pool_size, pool_stride, pool_pad
-    if max(w.shape[2:]) > REACH or w.shape[1] <= FEW_CHANNELS:
+    pool, (filters, channels, *window) = (pool_size, pool_stride, pool_pad), w.shape
+    maps = conv_output_size(size, tuple(window), stride, pad)
+    in_the_reads = convolution.computing_pays(y.shape, w.shape, maps, stride, size)
+    if in_the_reads or max(window) > REACH or to_colours_fits(filters, channels, tuple(window), stride):
         return convolution.deconv_step(device, y, switches, *pool, w, stride, pad, size, collisions)
-    maps = conv_output_size(size, w.shape[2:], stride, pad)
     signal = pooling.unpool2d(device, y, switches, *pool, maps, collisions, rectify=True)
     return conv2d_transpose(device, signal, w, stride, pad, size)
 
@@ -164,7 +165,7 @@ def implicit_product(
     device.launch(
         CONV_FILE,
         f"tensor_conv_{tile.name}",
-        (-(-pixels // tile.rows) * len(plan.phases), -(-plan.filters // tile.columns), splits),
+        (-(-pixels // tile.rows) * len(plan.phases) * -(-plan.filters // tile.columns), 1, splits),
         (tile.threads,),
         (x, packed, bias, sums, places, phases, plan.struct(images, packed.shape[1], splits, rectify), *map(np.int32, first)),
         shared_bytes(tile),
@@ -208,7 +209,7 @@ def correlate(
         ("tensor pixels", plan.key), lambda: _pixels(plan.out_size, plan.step, plan.size, *corner).view(np.int32)
     )
     image = plan.maps * height * width, plan.filters * p * q
-    sums = np.array((plan.filters, taps, pixels, p * q, *image, part, p * q % 4 == 0), SUMS)
+    sums = np.array((plan.filters, taps, pixels, p * q, *image, part, p * q % 4 == 0 and _address(dy) % 16 == 0), SUMS)
     partial = dw if parts == 1 and b is None else device.empty((parts, *dw.shape))
     device.launch(
         WEIGHT_GRAD_FILE,
@@ -247,6 +248,11 @@ def deepened(plan: Plan) -> Plan:
         parts.append(whole)
         first += whole.size
     return replace(plan, taps=np.concatenate(parts), phases=phases)
+
+
+def _address(array: Array) -> int:
+    interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
+    return interface["data"][0]
 
 
 def _corner(taps: np.ndarray) -> tuple[int, int]:

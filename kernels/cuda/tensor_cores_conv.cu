@@ -93,10 +93,12 @@ __device__ __forceinline__ void convolve(
     Place* const listed = reinterpret_cast<Place*>(shared + BUFFERS * Tile::BUFFER);
 
     const int t = threadIdx.x;
-    const Phase phase = phases[blockIdx.x % g.phases];    // phases of one region run side by side: they share input and cache lines
-    const unsigned first_pixel = blockIdx.x / g.phases * PIXELS;
+    // Tiles of filters run side by side, for they read the same pixels; then phases of one region, for they read the same input
+    // and write to the same cache lines.
+    const int across = (g.filters + FILTERS - 1) / FILTERS, first_filter = blockIdx.x % across * FILTERS;
+    const Phase phase = phases[blockIdx.x / across % g.phases];
+    const unsigned first_pixel = blockIdx.x / across / g.phases * PIXELS;
     if (first_pixel >= unsigned(g.images * phase.rows * phase.columns)) return;    // a phase with fewer rows than the first
-    const int first_filter = blockIdx.y * FILTERS;
     const int each = (phase.taps / DEPTH + g.splits - 1) / g.splits;
     const int begin = min(int(blockIdx.z) * each, phase.taps / DEPTH), steps = min(each, phase.taps / DEPTH - begin);
     taps += phase.first_tap + begin * DEPTH;
@@ -165,7 +167,7 @@ __device__ __forceinline__ void convolve(
     }
 }
 
-// tensor_conv_<pixels>x<filters>: grid (pixel tiles x phases, filter tiles, splits).
+// tensor_conv_<pixels>x<filters>: grid (pixel tiles x phases x filter tiles, 1, splits).
 #define TENSOR_CONV(PIXELS, FILTERS, WARP_PIXELS, WARP_FILTERS, THREADS, BLOCKS)                                              \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) tensor_conv_##PIXELS##x##FILTERS(                           \
         const float* x, const float* packed, const float* bias, float* y, const Place* taps, const Phase* phases, Geometry g, \
