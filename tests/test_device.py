@@ -138,14 +138,15 @@ def test_a_given_position_and_wrong_numbers(on_device):
         project(net, tape, "relu2", 1, 5)
 
 
-def test_the_scan_for_the_strongest_images(monkeypatch):
+def test_the_scan_for_the_strongest_images(tmp_path, monkeypatch):
     data = stripes(30, 3, "val")
     preprocess = Preprocess.fit(data, progress=False)
     found = []
     for device in (False, True):
         net = zoo.zfnet64(3, size=16, seed=4)
         with strict_device.implementation(monkeypatch) if device else kernels.use("numpy"):
-            found.append(top9.scan(net.to_device(), preprocess, data, k=3, batch=8, progress=False))
+            state = tmp_path / f"scan-{device}"
+            found.append(top9.scan(net.to_device(), preprocess, data, k=3, batch=8, state=state, progress=False))
     for layer, winners in found[0].items():
         for name in ("value", "image", "at"):
             assert np.array_equal(getattr(winners, name), getattr(found[1][layer], name))

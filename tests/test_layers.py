@@ -28,7 +28,7 @@ from minizf.layers import (
     softmax_cross_entropy,
 )
 
-USABLE = [name for name, reason in kernels.available().items() if reason is None]
+USABLE = [name for name in kernels.backends.BEST_FIRST if kernels.available()[name] is None]  # on the CPU, at its speed
 
 
 @pytest.fixture(autouse=True)

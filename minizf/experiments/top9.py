@@ -258,8 +258,8 @@ def bar(first: int, total: int, progress: bool, label: str = "strongest images",
 def identity(net: Net, preprocess: Preprocess, dataset: Dataset, layers: list[str], k: int) -> dict[str, object]:
     """What must be the same for a scan to go on: each part under the name an error will call it by."""
     weights = hashlib.sha256(repr(net).encode())
-    for array in (*net.state().values(), preprocess.mean, np.float64(preprocess.scale)):
-        weights.update(np.ascontiguousarray(kernels.to_host(array)).tobytes())
+    for array in (*map(kernels.to_host, net.state().values()), preprocess.mean, np.float64(preprocess.scale)):
+        weights.update(np.ascontiguousarray(array).tobytes())
     ends = hashlib.sha256(dataset.labels.tobytes() + dataset.images([0, len(dataset) - 1]).tobytes())
     return {
         "net and preprocessing": weights.hexdigest(),
