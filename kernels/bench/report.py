@@ -32,10 +32,12 @@ def heading(record: Record) -> str:
         lines.append("GPU: " + ", ".join(f"{name} {value}" for name, value in where["gpu"].items()))
     for device, roofs in record.get("roofs", {}).items():
         lines.append(f"roofs, measured here ({device}): {roof_words(roofs)}")
-    lines.append(
-        f"median of at least {settings['least_runs']} runs, until its error is below {settings['noise']:.1%} or "
-        f"{settings['limit_s']:g} s are over; {record.get('threads_note', '')}"
-    )
+    if record.get("roofs"):
+        lines += [
+            f"median of at least {settings['least_runs']} runs, until its error is below {settings['noise']:.1%} or "
+            f"{settings['limit_s']:g} s are over",
+            record.get("threads_note", ""),
+        ]
     return "\n".join(lines + [f"warning: {warning}" for warning in record.get("warnings", [])])
 
 
@@ -57,14 +59,16 @@ def by_case(record: Record) -> dict[str, list[dict[str, Any]]]:
 def block(rows: list[dict[str, Any]]) -> str:
     """One case: a heading and a line for each contestant and state of the caches."""
     first = rows[0]
-    work = f"{first['flop'] / 1e9:.3g} GFLOP, " if first["flop"] else ""
+    work = f"{amount(first['flop'])}FLOP, " if first["flop"] else ""
+    moved = f"{amount(first['bytes'])}B" if first["bytes"] else "bytes not counted"
     peers = list(dict.fromkeys(peer for row in rows for peer in row["ratio"]))
-    title = f"{first['case']}   {first['shape']}   {work}{first['bytes'] / 1e6:.3g} MB"
+    title = f"{first['case']}   {first['shape']}   {work}{moved}"
     columns = (
         f"  {'':<20} {'caches':<6} {'median':>10} {'IQR':>6} {'runs':>5} {'GFLOP/s':>8} {'GB/s':>7} {'of roof':>8} {'bound':<8}"
     )
     against = "".join(f" {'time / ' + peer + chr(39) + 's':<24}" for peer in peers)
-    return "\n".join([title, (columns + against).rstrip(), *(line(row, peers) for row in rows)])
+    head = [title, (columns + against).rstrip()] if any(row["median_s"] for row in rows) else [title]
+    return "\n".join([*head, *(line(row, peers) for row in rows)])
 
 
 def line(row: dict[str, Any], peers: list[str]) -> str:
@@ -91,8 +95,20 @@ def traffic_words(row: dict[str, Any]) -> str:
     counted = row["checked"].get("traffic")
     if not counted:
         return ""
-    moved = counted["global bytes"]
-    return f"; its kernels read and wrote {moved / 1e3:,.1f} kB of global memory, {moved / row['bytes']:.1f} times the least"
+    read, wrote = counted["global read bytes"], counted["global write bytes"]
+    launches = f"{counted['launches']} launch{'es' if counted['launches'] > 1 else ''}"
+    return (
+        f"; {launches} read {amount(read)}B and wrote {amount(wrote)}B of global memory, "
+        f"{(read + wrote) / row['bytes']:.1f} times the least"
+    )
+
+
+def amount(number: float) -> str:
+    """Three figures and the letter of a thousand, a million ... : "5.46 G", to be followed by the unit."""
+    for letter, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.3g} "
 
 
 def duration(seconds: float) -> str:

@@ -170,7 +170,7 @@ def sum_of(launches: Iterable[Traffic]) -> dict[str, int]:
         "atomics",
     )
     total = {name.replace("_", " "): sum(getattr(one, name) for one in launches) for name in fields}
-    return total | {"launches": len(launches), "global bytes": total["global read bytes"] + total["global write bytes"]}
+    return total | {"launches": len(launches)}
 
 
 def new_row(problem: Problem, one: Contestant, state: str, case: Any) -> Row:

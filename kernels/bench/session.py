@@ -74,7 +74,9 @@ def run(
     ours, others, missing = contestants_of(plan)
     settings = plan.settings
     gpu = any(one.gpu for one in ours)
-    warnings = environment.set_threads(settings.threads) + environment.warnings_about(settings.threads)
+    clocked = any(timed(one.name) for one in ours)
+    warnings = environment.set_threads(settings.threads)
+    warnings += environment.warnings_about(settings.threads) if clocked else []
     judge = Judge(lambda on_gpu: measured(on_gpu, settings.threads, shop))
     shop = ClockShop(settings.threads)
     record = earlier or {"format": FORMAT, "settings": plan.as_dict(), "rows": [], "seconds": 0.0}
@@ -89,7 +91,7 @@ def run(
     total, began, before = len(todo) + len(done), time.perf_counter(), record["seconds"]
     save(record)
     try:
-        if todo and any(timed(one.name) for one in ours):
+        if todo and clocked:
             show("measuring what this machine can do", len(done))
             for on_gpu in {one.gpu for one in ours}:
                 judge.again(on_gpu) if earlier else judge.roofs(on_gpu)
@@ -159,8 +161,11 @@ def rows_of(
     racing = [one for one in ours if timed(one.name)]
     emulated = [one for one in ours if not timed(one.name)]
     show(problem.name, 0.0)
-    rows = run_case(make(problem, [*racing, *others]), settings, judge, shop, show) if racing or others else []
-    return rows + (check_only(make(problem, emulated)) if emulated else [])
+    try:
+        rows = run_case(make(problem, [*racing, *others]), settings, judge, shop, show) if racing or others else []
+        return rows + (check_only(make(problem, emulated)) if emulated else [])
+    except MemoryError as error:
+        raise MemoryError(f"{problem.name}: too little memory for its arrays; give a smaller --batch ({error})") from error
 
 
 def default_sets(implementations: Sequence[str]) -> tuple[str, ...]:
