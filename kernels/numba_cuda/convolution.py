@@ -10,7 +10,7 @@ As a matrix product: rows are filters, columns are the output positions of all i
 from functools import cache
 
 import numpy as np
-from numba import float32, int32
+from numba import float32, int32, uint32
 
 from kernels.backends import Array
 from kernels.cuda import geometry
@@ -21,6 +21,8 @@ from kernels.numba_cuda.tiles import DEPTH, Tile, choose, multiply
 from kernels.numba_cuda.unpooling import RULES, pooling_table, unpooled
 from kernels.sizes import conv_output_size
 
+OFFSET, ROW, COLUMN, WEIGHT, MAP, TAP_NUMBERS = range(6)  # what `tap_table` says of a tap
+
 
 @cache
 def convolution(tile: Tile, unpools: bool):
@@ -28,23 +30,25 @@ def convolution(tile: Tile, unpools: bool):
     ROWS, COLUMNS, THREADS = tile.rows, tile.columns, tile.threads
     THREAD_ROWS, THREAD_COLUMNS = tile.thread_rows, tile.thread_columns
     ROW_STEP, COLUMN_STEP = ROWS // THREAD_ROWS, COLUMNS // THREAD_COLUMNS
+    LEFT_STEP, RIGHT_STEP = THREADS // DEPTH, THREADS // COLUMNS  # how far the threads reach in one load
     LEFT_WIDTH = ROWS + 4  # so that storing w, DEPTH numbers of a filter side by side, meets every bank once
     multiply_step = multiply(tile)
 
     def conv_tile(
-        x, switches, pooling, rule, w, b, y, taps, tap_count, phases,
+        x, switches, pooling, rule, w, b, y, taps, phases,
         images, maps, height, width, step_h, step_w, filters, filter_step, plane, row_step, column_step, biased, rectify,
     ):  # fmt: skip
         left = cuda.shared.array((DEPTH, LEFT_WIDTH), float32)  # filters
         right = cuda.shared.array((DEPTH, COLUMNS), float32)  # x under the filters
         sums = cuda.local.array((THREAD_ROWS, THREAD_COLUMNS), float32)
-        first_tap, depth = phases[cuda.blockIdx.z, 0], phases[cuda.blockIdx.z, 1]
-        out_rows, out_columns = phases[cuda.blockIdx.z, 2], phases[cuda.blockIdx.z, 3]
+        places = cuda.local.array(THREAD_COLUMNS, int32)  # in y, of the first filter; -1: no such position
+        phase = uint32(cuda.blockIdx.z * 5)
+        first_tap, depth, out_rows, out_columns = phases[phase], phases[phase + 1], phases[phase + 2], phases[phase + 3]
         pixels = int32(images * out_rows * out_columns)
         first_pixel = int32(cuda.blockIdx.x * COLUMNS)
         if first_pixel >= pixels:  # phases differ in size; the whole block leaves
             return
-        thread = cuda.threadIdx.x
+        thread = uint32(cuda.threadIdx.x)
         first_filter = int32(cuda.blockIdx.y * ROWS)
         row, column = thread // COLUMN_STEP, thread % COLUMN_STEP
 
@@ -60,26 +64,27 @@ def convolution(tile: Tile, unpools: bool):
                 sums[i, j] = float32(0)
 
         for step in range(int32(0), depth, int32(DEPTH)):
-            for at in range(0, ROWS * DEPTH, THREADS):
-                f, d = (at + thread) // DEPTH, (at + thread) % DEPTH
+            d = thread % DEPTH
+            weight = taps[uint32((first_tap + step + d) * TAP_NUMBERS + WEIGHT)]
+            for more in range(0, ROWS, LEFT_STEP):
+                f = thread // DEPTH + more
+                value = float32(0)
+                if first_filter + f < filters and weight >= 0:  # below 0: a tap that fills up the table
+                    value = w[uint32((first_filter + f) * filter_step + weight)]
                 if f < ROWS:
-                    value = float32(0)
-                    weight = taps[3, first_tap + step + d]
-                    if first_filter + f < filters and weight >= 0:  # below 0: a tap that fills up the table
-                        value = w[int32((first_filter + f) * filter_step + weight)]
                     left[d, f] = value
-            for at in range(0, COLUMNS * DEPTH, THREADS):
-                d = (at + thread) // COLUMNS
-                tap = int32(first_tap + step + d)
-                i, j = int32(top + taps[1, tap]), int32(start + taps[2, tap])
+            for more in range(0, DEPTH, RIGHT_STEP):
+                d = thread // COLUMNS + more
+                tap = uint32((first_tap + step + d) * TAP_NUMBERS)
+                i, j = int32(top + taps[tap + ROW]), int32(start + taps[tap + COLUMN])
                 value = float32(0)
                 if pixel < pixels and i >= 0 and i < height and j >= 0 and j < width:
                     if unpools:
-                        value = unpooled(x, switches, pooling, n * maps + taps[4, tap], i, j, rule)
+                        value = unpooled(x, switches, pooling, n * maps + taps[tap + MAP], i, j, rule)
                         if value <= float32(0):
                             value = float32(0)
                     else:
-                        value = x[int32(base + taps[0, tap])]
+                        value = x[uint32(base + taps[tap + OFFSET])]
                 right[d, thread % COLUMNS] = value
             cuda.syncthreads()
             multiply_step(left, right, sums, row, column)
@@ -88,16 +93,21 @@ def convolution(tile: Tile, unpools: bool):
         for j in range(THREAD_COLUMNS):
             pixel = int32(first_pixel + column + j * COLUMN_STEP)
             n, place = pixel // int32(out_rows * out_columns), pixel % int32(out_rows * out_columns)
-            out = int32(phases[cuda.blockIdx.z, 4] + place // out_columns * row_step + place % out_columns * column_step)
-            for i in range(THREAD_ROWS):
-                f = int32(first_filter + row + i * ROW_STEP)
-                if pixel < pixels and f < filters:
-                    value = sums[i, j]
-                    if biased:
-                        value += b[f]
-                    if rectify and value <= float32(0):
-                        value = float32(0)
-                    y[int32((n * filters + f) * plane + out)] = value
+            out = phases[phase + 4] + place // out_columns * row_step + place % out_columns * column_step
+            places[j] = int32(n * filters * plane + out)
+            if pixel >= pixels:
+                places[j] = int32(-1)
+        for i in range(THREAD_ROWS):
+            f = int32(first_filter + row + i * ROW_STEP)
+            bias = float32(0)
+            if biased and f < filters:
+                bias = b[uint32(f)]
+            for j in range(THREAD_COLUMNS):
+                value = sums[i, j] + bias
+                if rectify and value <= float32(0):
+                    value = float32(0)
+                if places[j] >= 0 and f < filters:
+                    y[uint32(places[j] + f * plane)] = value
 
     return conv_tile
 
@@ -153,7 +163,7 @@ def convolved(
         return y
     tile = choose(device.tiles, plan.filters, plan.pixels(images))
     taps = device.table(("taps", plan.key), lambda: tap_table(plan))
-    phases = device.table(("phases", plan.key), lambda: plan.phases.view(np.int32).reshape(-1, 5))
+    phases = device.table(("phases", plan.key), lambda: plan.phases.view(np.int32))
     flat, weights = x.reshape(-1), w.reshape(-1)
     no_switches = device.table(("no switches",), lambda: np.zeros(1, np.uint8))
     switches, pooling, rule = unpooling or (no_switches, pooling_table(device, *[(1, 1)] * 4), 0)
@@ -161,7 +171,7 @@ def convolved(
         convolution(tile, unpooling is not None),
         (*tile.blocks(plan.filters, plan.pixels(images)), len(plan.phases)),
         tile.threads,
-        *(flat, switches, pooling, rule, weights, weights if b is None else b, y.reshape(-1), taps, taps.shape[1], phases),
+        *(flat, switches, pooling, rule, weights, weights if b is None else b, y.reshape(-1), taps, phases),
         *(images, plan.maps, *plan.size, *plan.step, plan.filters, plan.filter_step, plane),
         *(plan.out_step[0] * plan.out_size[1], plan.out_step[1], b is not None, rectify),
     )
@@ -169,6 +179,7 @@ def convolved(
 
 
 def tap_table(plan: Plan) -> np.ndarray:
-    """(5, taps): offset, row, column, weight and map of each tap."""
+    """TAP_NUMBERS for each tap, one tap after the other."""
     offset, row, column, weight = (plan.taps[name] for name in ("offset", "row", "column", "weight"))
-    return np.stack([offset, row, column, weight, (offset - row * plan.size[1] - column) // (plan.size[0] * plan.size[1])])
+    maps = (offset - row * plan.size[1] - column) // (plan.size[0] * plan.size[1])
+    return np.stack([offset, row, column, weight, maps], axis=1).reshape(-1)

@@ -18,7 +18,7 @@ from kernels.numba_cuda.language import Cuda, DeviceFunction
 from kernels.numba_cuda.tiles import GPU_TILES, SIMULATOR_TILES, Tile
 
 MOST_TABLES = 256
-REGISTERS_OF_A_THREAD = 128  # two blocks of 256 threads share a multiprocessor's 65536
+REGISTERS = {256: 128, 128: 168}  # of a thread, by block size: two blocks, or three, share a multiprocessor's 65536
 
 
 class Device:
@@ -36,8 +36,8 @@ class Device:
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         raise NotImplementedError
 
-    def made_ready(self, kernel: Callable) -> Any:
-        """What can be launched: `made_ready(kernel)[grid, threads](...)`."""
+    def made_ready(self, kernel: Callable, threads: int) -> Any:
+        """What can be launched: `made_ready(kernel, threads)[grid, threads](...)`."""
         raise NotImplementedError
 
     def prepared(self, arguments: tuple) -> Any:
@@ -45,7 +45,7 @@ class Device:
 
     def launch(self, kernel: Callable, grid: Any, threads: int, *arguments: Any) -> None:
         if kernel not in self._kernels:
-            self._kernels[kernel] = self.made_ready(kernel)
+            self._kernels[kernel] = self.made_ready(kernel, threads)
         self.started(self._kernels[kernel], grid, threads)(*self.prepared(arguments))
 
     def started(self, ready: Any, grid: Any, threads: int) -> Callable[..., None]:
@@ -99,8 +99,8 @@ class Gpu(Device):
             free, total = self.arrays.cuda.runtime.memGetInfo()
             raise MemoryError(too_little_memory(shape, np.dtype(dtype), free, total)) from None
 
-    def made_ready(self, kernel: Callable) -> Any:
-        return self.cuda.jit(bound(kernel, self.cuda), max_registers=REGISTERS_OF_A_THREAD)
+    def made_ready(self, kernel: Callable, threads: int) -> Any:
+        return self.cuda.jit(bound(kernel, self.cuda), max_registers=REGISTERS[threads])
 
     def prepared(self, arguments: tuple) -> Any:
         """Arrays go over without waiting for their stream: CuPy and the launch use the same one."""
@@ -132,7 +132,7 @@ class Emulated(Device):
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         return self.simulator.empty(shape, dtype)
 
-    def made_ready(self, kernel: Callable) -> Any:
+    def made_ready(self, kernel: Callable, threads: int) -> Any:
         return self.simulator.jit(kernel)
 
 
@@ -156,6 +156,7 @@ def bound(function: Callable, cuda: Any, made: dict | None = None) -> Any:
         return value
 
     assert isinstance(function, FunctionType)
-    names = {name: exchanged(value) for name, value in function.__globals__.items()}
+    used = function.__code__.co_names
+    names = {name: exchanged(value) for name, value in function.__globals__.items() if name in used}
     cells = tuple(CellType(exchanged(cell.cell_contents)) for cell in function.__closure__ or ())
     return FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)

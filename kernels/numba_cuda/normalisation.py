@@ -10,6 +10,7 @@ import math
 from numba import float32, int32
 
 from kernels.backends import Array
+from kernels.numba_cuda.bounds import larger, smaller
 from kernels.numba_cuda.device import Device
 from kernels.numba_cuda.language import cuda
 
@@ -20,7 +21,7 @@ def normalise(x, y, scale, maps, plane, size, alpha_over_size, beta, k):
         return
     c = int32(at // plane % maps)
     squares = float32(0)
-    for d in range(max(int32(0), int32(c - size // 2)), min(maps, int32(c + (size - 1) // 2 + 1))):
+    for d in range(larger(0, c - size // 2), smaller(maps, c + (size - 1) // 2 + 1)):
         value = x[int32(at + (d - c) * plane)]
         squares += value * value
     total = k + alpha_over_size * squares
@@ -35,7 +36,7 @@ def normalise_gradient(dy, x, y, scale, dx, maps, plane, size, factor, beta):
         return
     d = int32(at // plane % maps)
     through_scale = float32(0)
-    for c in range(max(int32(0), int32(d - (size - 1) // 2)), min(maps, int32(d + size // 2 + 1))):
+    for c in range(larger(0, d - (size - 1) // 2), smaller(maps, d + size // 2 + 1)):
         other = int32(at + (c - d) * plane)
         through_scale += dy[other] * y[other] / scale[other]
     dx[at] = dy[at] * math.pow(scale[at], -beta) - factor * x[at] * through_scale

@@ -5,6 +5,7 @@ from numba import float32, int32
 
 from kernels.backends import Array
 from kernels.cuda.geometry import Sides
+from kernels.numba_cuda.bounds import larger, smaller
 from kernels.numba_cuda.device import Device
 from kernels.numba_cuda.language import cuda
 from kernels.sizes import pool_output_size
@@ -23,8 +24,8 @@ def max_pool(
     start = int32(plane * height * width)
     best = float32(0)
     winner = int32(-1)
-    for r in range(max(int32(0), -top), min(size_h, int32(height - top))):
-        for s in range(max(int32(0), -left), min(size_w, int32(width - left))):
+    for r in range(larger(0, -top), smaller(size_h, height - top)):
+        for s in range(larger(0, -left), smaller(size_w, width - left)):
             value = x[int32(start + (top + r) * width + left + s)]
             if rectify and value <= float32(0):
                 value = float32(0)

@@ -7,9 +7,10 @@ Strides instead of transposed copies. Threads that follow each other read along 
 
 from functools import cache
 
-from numba import float32, int32
+from numba import float32, int32, uint32
 
 from kernels.backends import Array
+from kernels.numba_cuda.bounds import smaller
 from kernels.numba_cuda.device import Device
 from kernels.numba_cuda.language import cuda
 from kernels.numba_cuda.tiles import DEPTH, Tile, choose, multiply, parts
@@ -32,32 +33,32 @@ def product(tile: Tile, left_along_depth: bool, right_along_depth: bool):
         left_tile = cuda.shared.array((DEPTH, LEFT_WIDTH), float32)
         right_tile = cuda.shared.array((DEPTH, RIGHT_WIDTH), float32)
         sums = cuda.local.array((THREAD_ROWS, THREAD_COLUMNS), float32)
-        thread = cuda.threadIdx.x
+        thread = uint32(cuda.threadIdx.x)
         first_row, first_column = int32(cuda.blockIdx.y * ROWS), int32(cuda.blockIdx.x * COLUMNS)
-        first, end = int32(cuda.blockIdx.z * part_depth), min(depth, int32((cuda.blockIdx.z + 1) * part_depth))
+        first, end = int32(cuda.blockIdx.z * part_depth), smaller(depth, (cuda.blockIdx.z + 1) * part_depth)
         row, column = thread // COLUMN_STEP, thread % COLUMN_STEP
         for i in range(THREAD_ROWS):
             for j in range(THREAD_COLUMNS):
                 sums[i, j] = float32(0)
         for step in range(first, end, int32(DEPTH)):
-            for at in range(0, ROWS * DEPTH, THREADS):
+            for more in range(0, ROWS * DEPTH, THREADS):
                 if left_along_depth:
-                    i, d = (at + thread) // DEPTH, (at + thread) % DEPTH
+                    i, d = thread // DEPTH + more // DEPTH, thread % DEPTH
                 else:
-                    i, d = (at + thread) % ROWS, (at + thread) // ROWS
+                    i, d = thread % ROWS, thread // ROWS + more // ROWS
                 value = float32(0)
                 if first_row + i < rows and step + d < end:
-                    value = left[int32((first_row + i) * left_row + (step + d) * left_depth)]
+                    value = left[uint32((first_row + i) * left_row + (step + d) * left_depth)]
                 if i < ROWS and d < DEPTH:
                     left_tile[d, i] = value
-            for at in range(0, COLUMNS * DEPTH, THREADS):
+            for more in range(0, COLUMNS * DEPTH, THREADS):
                 if right_along_depth:
-                    j, d = (at + thread) // DEPTH, (at + thread) % DEPTH
+                    j, d = thread // DEPTH + more // DEPTH, thread % DEPTH
                 else:
-                    j, d = (at + thread) % COLUMNS, (at + thread) // COLUMNS
+                    j, d = thread % COLUMNS, thread // COLUMNS + more // COLUMNS
                 value = float32(0)
                 if first_column + j < columns and step + d < end:
-                    value = right[int32((step + d) * right_depth + (first_column + j) * right_column)]
+                    value = right[uint32((step + d) * right_depth + (first_column + j) * right_column)]
                 if j < COLUMNS and d < DEPTH:
                     right_tile[d, j] = value
             cuda.syncthreads()
@@ -70,7 +71,7 @@ def product(tile: Tile, left_along_depth: bool, right_along_depth: bool):
                     value = sums[i, j]
                     if biased:
                         value += b[at_column]
-                    y[int32((cuda.blockIdx.z * rows + at_row) * columns + at_column)] = value
+                    y[uint32((cuda.blockIdx.z * rows + at_row) * columns + at_column)] = value
 
     return product_tile
 

@@ -8,6 +8,7 @@ from numba import float32, int32
 
 from kernels.backends import Array
 from kernels.cuda.geometry import Sides
+from kernels.numba_cuda.bounds import larger, smaller
 from kernels.numba_cuda.device import Device
 from kernels.numba_cuda.language import cuda
 
@@ -24,8 +25,8 @@ def unpooled(y, switches, pooling, plane, i, j, rule):
     start = int32(plane * height * width)
     result = float32(0)
     named = int32(0)
-    for p in range(max(int32(0), int32((top - size_h + stride_h) // stride_h)), min(height, int32(top // stride_h + 1))):
-        for q in range(max(int32(0), int32((left - size_w + stride_w) // stride_w)), min(width, int32(left // stride_w + 1))):
+    for p in range(larger(0, (top - size_h + stride_h) // stride_h), smaller(height, top // stride_h + 1)):
+        for q in range(larger(0, (left - size_w + stride_w) // stride_w), smaller(width, left // stride_w + 1)):
             at = int32(start + p * width + q)
             if int32(switches[at]) == (top - p * stride_h) * size_w + left - q * stride_w:
                 value = y[at]

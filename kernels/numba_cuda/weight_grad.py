@@ -9,12 +9,13 @@ order: no atomics, the same bits every time.
 
 from functools import cache
 
-from numba import float32, int32
+from numba import float32, int32, uint32
 
 from kernels.backends import Array
 from kernels.cuda import geometry
 from kernels.cuda.geometry import Sides
-from kernels.numba_cuda.convolution import tap_table
+from kernels.numba_cuda.bounds import smaller
+from kernels.numba_cuda.convolution import COLUMN, OFFSET, ROW, TAP_NUMBERS, tap_table
 from kernels.numba_cuda.device import Device
 from kernels.numba_cuda.language import cuda
 from kernels.numba_cuda.products import add_parts
@@ -30,6 +31,7 @@ def weight_gradient(tile: Tile):
     THREAD_ROWS, THREAD_COLUMNS = tile.thread_rows, tile.thread_columns
     ROW_STEP, COLUMN_STEP = ROWS // THREAD_ROWS, COLUMNS // THREAD_COLUMNS
     LEFT_WIDTH, RIGHT_WIDTH = ROWS + 4, COLUMNS + 4
+    LOAD_STEP = THREADS // DEPTH  # how many filters, or taps, the threads read at once
     multiply_step = multiply(tile)
 
     def weight_grad_tile(
@@ -38,9 +40,9 @@ def weight_gradient(tile: Tile):
         left = cuda.shared.array((DEPTH, LEFT_WIDTH), float32)  # dy
         right = cuda.shared.array((DEPTH, RIGHT_WIDTH), float32)  # x at each tap
         sums = cuda.local.array((THREAD_ROWS, THREAD_COLUMNS), float32)
-        thread = cuda.threadIdx.x
+        thread = uint32(cuda.threadIdx.x)
         first_filter, first_tap = int32(cuda.blockIdx.y * ROWS), int32(cuda.blockIdx.x * COLUMNS)
-        first, end = int32(cuda.blockIdx.z * part_pixels), min(pixels, int32((cuda.blockIdx.z + 1) * part_pixels))
+        first, end = int32(cuda.blockIdx.z * part_pixels), smaller(pixels, (cuda.blockIdx.z + 1) * part_pixels)
         row, column = thread // COLUMN_STEP, thread % COLUMN_STEP
         plane = int32(out_height * out_width)
         d = thread % DEPTH  # which of a step's positions this thread reads for, always the same
@@ -53,20 +55,21 @@ def weight_gradient(tile: Tile):
             top = int32(place // out_width * step_h)
             start = int32(place % out_width * step_w)
             base = int32((n * maps * height + top) * width + start)
-            for at in range(0, ROWS * DEPTH, THREADS):
-                f = (at + thread) // DEPTH
+            for more in range(0, ROWS, LOAD_STEP):
+                f = thread // DEPTH + more
                 value = float32(0)
                 if pixel < end and first_filter + f < filters:
-                    value = dy[int32((n * filters + first_filter + f) * plane + place)]
+                    value = dy[uint32((n * filters + first_filter + f) * plane + place)]
                 if f < ROWS:
                     left[d, f] = value
-            for at in range(0, COLUMNS * DEPTH, THREADS):
-                c = (at + thread) // DEPTH
+            for more in range(0, COLUMNS, LOAD_STEP):
+                c = thread // DEPTH + more
                 value = float32(0)
                 if pixel < end and first_tap + c < weights:
-                    i, j = int32(top + taps[1, first_tap + c]), int32(start + taps[2, first_tap + c])
+                    tap = uint32((first_tap + c) * TAP_NUMBERS)
+                    i, j = int32(top + taps[tap + ROW]), int32(start + taps[tap + COLUMN])
                     if i >= 0 and i < height and j >= 0 and j < width:
-                        value = x[int32(base + taps[0, first_tap + c])]
+                        value = x[uint32(base + taps[tap + OFFSET])]
                 right[d, c] = value
             cuda.syncthreads()
             multiply_step(left, right, sums, row, column)
@@ -75,7 +78,7 @@ def weight_gradient(tile: Tile):
             for j in range(THREAD_COLUMNS):
                 f, tap = int32(first_filter + row + i * ROW_STEP), int32(first_tap + column + j * COLUMN_STEP)
                 if f < filters and tap < weights:
-                    dw[int32((cuda.blockIdx.z * filters + f) * weights + tap)] = sums[i, j]
+                    dw[uint32((cuda.blockIdx.z * filters + f) * weights + tap)] = sums[i, j]
 
     return weight_grad_tile
 
