@@ -7,7 +7,14 @@ import numpy as np
 
 LOCAL, GLOBAL, SHARED = range(3)
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
-COUNTS = np.dtype([("accesses", np.uint32, (2, 2)), ("bytes", np.uint32, (2, 2)), ("atomics", np.uint32)])
+COUNTS = np.dtype(
+    [
+        (f"{where}_{what}", np.uint32)
+        for where in ("global", "shared")
+        for what in ("reads", "read_bytes", "writes", "write_bytes")
+    ]
+    + [("atomics", np.uint32)]
+)
 WORD_BYTES = 32  # of shadow for every four bytes of memory
 
 
@@ -18,7 +25,7 @@ class Region(Structure):
         ("written", c_void_p),
         ("shadow", c_size_t),
         ("space", c_int),
-        ("argument", c_int),
+        ("skew", c_int),
     )
 
 

@@ -166,7 +166,8 @@ class Kernel:
         if fault < 0:
             raise MemoryError(f"{self.name}: no memory to emulate this launch; use smaller arrays, or fast mode")
         if self.module.checked:
-            self.counts = traffic_of(counts)
+            moved = launch.transactions
+            self.counts = traffic_of(counts, [list(row) for row in moved.requests], [list(row) for row in moved.units])
         if fault:
             raise error_from(launch.error, scene)
         if not self.module.checked:
@@ -200,7 +201,7 @@ def _three(what: str, sizes: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _region(launch: binary.Launch, base: int, size: int, space: int, words: int) -> binary.Region:
-    region = binary.Region(base=base, bytes=size, space=space, shadow=launch.shadow_words, argument=-1)
+    region = binary.Region(base=base, bytes=size, space=space, shadow=launch.shadow_words)
     launch.shadow_words += words
     return region
 
@@ -224,9 +225,8 @@ def _argument_regions(
         shadow[i] = start + (extent.begin - first) // 4
     launch.shadow_words += -(-(end - first) // 4) + 1
     for i, (extent, record) in enumerate(zip(extents, made_empty, strict=True)):
-        region = binary.Region(
-            base=extent.begin, bytes=extent.end - extent.begin, space=binary.GLOBAL, shadow=shadow[i], argument=i
-        )
+        region = binary.Region(base=extent.begin, bytes=extent.end - extent.begin, space=binary.GLOBAL, shadow=shadow[i])
+        region.skew = -_owner(extent.array).ctypes.data % 256
         if record:
             record.notice_host_writes()
         if record and not record.all_written:
@@ -234,3 +234,10 @@ def _argument_regions(
         regions.append(region)
         scene.regions.append(extent)
     return regions
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array whose memory this one shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

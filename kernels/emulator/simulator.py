@@ -34,12 +34,13 @@ try:
 except ImportError as error:
     raise ImportError("the simulator of Numba CUDA kernels needs greenlet; pip install greenlet") from error
 
+from kernels.emulator.binary import COUNTS
 from kernels.emulator.memory import empty, unwritten_at
 from kernels.emulator.report import KernelError
 from kernels.emulator.simulator_double import double_literal
 from kernels.emulator.simulator_machine import WARP, Dim3, Machine, kernel_frame, places_of
 from kernels.emulator.simulator_memory import GlobalArray
-from kernels.emulator.traffic import FIELDS, Traffic
+from kernels.emulator.traffic import Traffic
 
 __all__ = ["Kernel", "KernelError", "empty", "jit"]
 
@@ -164,11 +165,9 @@ def written_part(array: np.ndarray) -> np.ndarray | None:
 def traffic(machine: Machine) -> Traffic:
     """What the launch moved, counted by its arrays."""
     counts = np.array([machine.counts[place] for place in places_of(machine.gridDim)], np.uint32)  # (blocks, threads, 9)
-    names = [name for name, *_ in FIELDS] + ["atomics"]
-    per_thread = np.empty(counts.shape[:2], [(name, np.uint32) for name in names])
-    for i, name in enumerate(names):
-        per_thread[name] = counts[..., i]
-    return Traffic(**{name: int(per_thread[name].sum(dtype=np.int64)) for name in names}, per_thread=per_thread)
+    per_thread = counts.view(COUNTS)[..., 0]
+    totals = {name: int(per_thread[name].sum(dtype=np.int64)) for name in COUNTS.names}
+    return Traffic(**totals, per_thread=per_thread)
 
 
 def argument(machine: Machine, name: str, value: Any, seen: dict) -> Any:

@@ -26,8 +26,8 @@ class Traffic:
 
     `per_thread`: a structured array (blocks, threads of a block) with the first nine as its fields. Atomics are counted apart.
     Counted over warps, where the emulator of CUDA C++ ran it: `..._requests`, accesses that the lanes of a warp make together;
-    `global_..._sectors`, the 32-byte pieces of memory they touch (4 for 32 floats in a row, 32 for a column); `shared_..._passes`,
-    how often shared memory had to serve them (one per request of 4 bytes a lane; more are bank conflicts).
+    `global_..._sectors`, the 32-byte pieces of memory they touch (4 for 32 floats in a row, 32 for a column);
+    `shared_..._passes`, how often shared memory had to serve them (one per request of 4 bytes a lane; more are bank conflicts).
     """
 
     global_reads: int
@@ -65,7 +65,7 @@ class Traffic:
 
 
 def traffic_of(counts: np.ndarray, requests: list[list[int]], units: list[list[int]]) -> Traffic:
-    """From the runtime's counters (binary.COUNTS) of shape (blocks, threads) and its [global, shared][reads, writes] of warps."""
+    """From the runtime's counters (binary.COUNTS), (blocks, threads), and what warps did, [global, shared][reads, writes]."""
     sums = counts.view(np.uint32).reshape(-1, len(counts.dtype.names)).sum(axis=0, dtype=np.int64)
     of_warps = {
         f"{where}_{what}_{name}": numbers[i][j]

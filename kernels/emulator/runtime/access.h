@@ -10,6 +10,7 @@
 #pragma once
 #include "schedule.h"
 #include "shadow.h"
+#include "transactions.h"
 
 namespace minizf {
 
@@ -17,14 +18,14 @@ constexpr uint8_t PENDING = 0x80;
 inline uint8_t marks[3] = {0, 1, 1};
 
 constexpr int PLACES = 1024;
-inline Region everything = {nullptr, ~(size_t)0, nullptr, 0, LOCAL, -1};  // between launches nothing is looked at
+inline Region everything = {nullptr, ~(size_t)0, nullptr, 0, LOCAL, 0};  // between launches nothing is looked at
 inline Region own_regions[5];  // stacks, constants, the runtime's own: LOCAL
 inline Region* region_at[PLACES];
 
 inline Region*& guess(void* place) { return region_at[((uintptr_t)place ^ (uintptr_t)place >> 10) % PLACES]; }
 inline void forget_guesses(Region* all) { for (Region*& r : region_at) r = all; }
 
-inline Region local(void* begin, void* end) { return {(char*)begin, (size_t)((char*)end - (char*)begin), nullptr, 0, LOCAL, -1}; }
+inline Region local(void* begin, void* end) { return {(char*)begin, (size_t)((char*)end - (char*)begin), nullptr, 0, LOCAL, 0}; }
 
 inline void accesses_begin() {
     Library& l = launch->library;
@@ -83,14 +84,15 @@ template <int N> inline bool all_bytes(const uint8_t* state, uint8_t value) {
     }
 }
 
-void trace(Thread& t, int space, bool write, char* address, int bytes, void* place);  // transactions.h
-
 template <int N, Access access> [[gnu::always_inline]] inline void check(Region* r, char* address, void* place) {
     Thread& t = *me();
     size_t offset = (size_t)(address - r->base);
     Counts& c = *t.counts;
     if (access == ATOMIC) ++c.atomics;
-    else ++c.accesses[r->space == SHARED][access != READ], c.bytes[r->space == SHARED][access != READ] += N;
+    else {
+        Traffic& moved = c.traffic[r->space == SHARED][access != READ];
+        ++moved.accesses, moved.bytes += N;
+    }
     if (r->written) {
         uint8_t* state = r->written + offset;
         uint8_t mark = marks[r->space];
@@ -101,6 +103,7 @@ template <int N, Access access> [[gnu::always_inline]] inline void check(Region*
     }
     Touch now = {address, N, access, r, place};
     uint32_t where = (uint32_t)((char*)place - launch->library.image);
+    if (access != ATOMIC) note(t, r->space, access != READ, address + r->skew, N, where);
     uintptr_t in_word = (uintptr_t)address & 3;
     Word* w = words + r->shadow + (offset + ((uintptr_t)r->base & 3)) / 4;
     Stamp mine = t.stamp | (access == ATOMIC ? ATOMIC_BIT : 0);

@@ -2,7 +2,6 @@
 // have finished. Between phases stands the barrier; here it is found out when not all threads are at the same one.
 #pragma once
 #include "access.h"
-#include "transactions.h"
 #include "warp.h"
 
 namespace minizf {
@@ -52,7 +51,7 @@ inline void block_begins(unsigned number) {
     }
     block.barrier_votes = 0;
     shared_memory_begins();
-    if (launch->checked) shadow_begins_block(), traces_begin();
+    if (launch->checked) shadow_begins_block(), notes_begin();
 }
 
 // Some lane waits in a warp operation for another that is at a barrier or at an operation of its own.
@@ -80,15 +79,15 @@ inline void block_begins(unsigned number) {
 // After a phase nobody can run. True: a new phase may begin; false: the block has finished; else the launch is abandoned.
 inline bool next_phase() {
     Thread *waiting = nullptr, *done = nullptr;
-    bool traced = false;
+    bool full = false;
+    if (launch->checked) settle(), notes_end();
     for (int i = 0; i < block.count; ++i) {
         Thread& t = block.threads[i];
-        if (t.status == AT_TRACE) t.status = READY, traced = true;
+        if (t.status == NOTES_FULL) t.status = READY, full = true;
         else if (t.status == DONE) done = done ? done : &t;
         else if (t.status == AT_BARRIER) waiting = waiting ? waiting : &t;
     }
-    if (launch->checked) settle(), traces_end();
-    if (traced) return true;
+    if (full) return true;
     for (int i = 0; i < block.count; ++i) {
         Thread& t = block.threads[i];
         if (t.status == AT_WARP) lane_is_missing(t);

@@ -30,7 +30,7 @@ struct Region {  // memory that a kernel may touch; Python fills one per array a
     size_t bytes;
     uint8_t* written;  // a byte for every byte: see access.h; null: all of it counts as written
     size_t shadow;     // index of its first Word
-    int space, argument;
+    int space, skew;   // skew: what makes address + skew lie as it would on a GPU, where allocations begin at multiples of 256
 };
 
 enum Fault : int {  // known to Python: report.py turns each into a sentence
@@ -50,8 +50,9 @@ struct Error {
     const char *operation, *other_operation;
 };
 
-struct Counts { uint32_t accesses[2][2], bytes[2][2], atomics; };  // [global, shared][reads, writes]; per thread of the launch
-struct Transactions { uint64_t requests[2][2], units[2][2]; };     // warps.h: 32-byte sectors, shared-memory passes
+struct Traffic { uint32_t accesses, bytes; };
+struct Counts { Traffic traffic[2][2]; uint32_t atomics; };     // [global, shared][reads, writes]; one for every thread
+struct Transactions { uint64_t requests[2][2], units[2][2]; };  // transactions.h: units are sectors, and passes
 
 struct Library {  // where a kernel's library keeps what the runtime must know; launcher.h
     char *image, *image_end, *shared, *shared_end;
@@ -74,7 +75,7 @@ struct Launch {
     Error error;
 };
 
-enum Status : uint8_t { FRESH, READY, AT_BARRIER, AT_WARP, AT_TRACE, DONE };
+enum Status : uint8_t { FRESH, READY, AT_BARRIER, AT_WARP, NOTES_FULL, DONE };
 
 struct PendingCopy { char* to; const char* from; int bytes, valid; unsigned group; void* place; };
 struct CopyQueue { PendingCopy* items; int first, count, room; unsigned groups; };  // groups: how many have been committed
