@@ -31,16 +31,22 @@ REACH = 15  # rows, or columns, that a table's bits can tell apart
 PLACE = np.dtype([("offset", np.int32), ("bits", np.int32)])
 NOWHERE = -(2**31)  # the bit that no pixel has
 SUMS = np.dtype([(name, np.int32) for name in ("filters", "taps", "pixels", "map", "x_image", "dy_image", "part", "quads")])
-# `issued`: instructions of one thread for one step of 16 in the code that NVRTC 13.0 makes for sm_90, or the time of its mma,
-# estimated at 6.5 cycles each, where that is longer.
+# `issued`: instructions of one thread for one step of 16 in the code that NVRTC 13.0 makes for sm_90, or where that is longer
+# the time of its mma, estimated at 6.5 cycles each.
 CONVOLUTION = (
     Tile(128, 128, 128, 2, 416),
     Tile(128, 96, 128, 2, 312),
-    Tile(128, 64, 128, 4, 248),
-    Tile(64, 64, 128, 5, 153),
-    Tile(128, 32, 128, 5, 189),
+    Tile(128, 64, 128, 3, 211),
+    Tile(64, 64, 128, 4, 153),
+    Tile(128, 32, 128, 4, 189),
 )
-WEIGHT_GRAD = Tile(128, 128, 128, 2, 430), Tile(128, 96, 128, 2, 390), Tile(128, 64, 128, 3, 310), Tile(64, 64, 128, 4, 230)
+WEIGHT_GRAD = (
+    Tile(128, 128, 128, 2, 450),
+    Tile(128, 96, 128, 2, 400),
+    Tile(128, 64, 128, 3, 315),
+    Tile(64, 96, 128, 3, 295),
+    Tile(64, 64, 128, 4, 235),
+)
 
 
 def conv2d(device: Device, x: Array, w: Array, b: Array | None, stride: Sides, pad: Sides, rectify: bool = False) -> Array:
