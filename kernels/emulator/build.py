@@ -44,6 +44,7 @@ class BuiltModule:
     parts: binary.Library
     kernels: dict[str, BuiltKernel]
     not_extern_c: tuple[str, ...]
+    warnings: str  # what g++ remarked
 
 
 def file_name(name: str) -> str:
@@ -52,7 +53,7 @@ def file_name(name: str) -> str:
 
 def preprocess(code: str, options: tuple[str, ...], file: str) -> str:
     text = f'#line 1 "{file}"\n{code}\n'
-    return compiler.run([compiler.compiler(), *compiler.LANGUAGE, "-E", "-P", *options, "-"], Path.cwd(), file, text)
+    return compiler.run([compiler.compiler(), *compiler.LANGUAGE, "-E", "-P", *options, "-"], Path.cwd(), file, text).stdout
 
 
 def build_module(code: str, options: tuple[str, ...], name: str, checked: bool) -> BuiltModule:
@@ -77,8 +78,17 @@ def _compile(
     mode = compiler.CHECKED if checked else (*compiler.FAST, *compiler.native_flags(path))
     device = ("-include", str(compiler.HERE / "device" / "cuda.h"), f"-I{Path.cwd()}")
     carets = ["-fno-diagnostics-show-caret"] * ("#line" in code)  # with lines renumbered g++ would show other ones
-    flags = [*compiler.LANGUAGE, *compiler.COMMON, *mode, "-w", *carets, *device, *options, f"-ffile-prefix-map={folder}=."]
-    compiler.run([path, *flags, "-S", file, "-o", "kernels.s"], folder, file)
+    flags = [
+        *compiler.LANGUAGE,
+        *compiler.COMMON,
+        *mode,
+        *compiler.WARNINGS,
+        *carets,
+        *device,
+        *options,
+        f"-ffile-prefix-map={folder}=.",
+    ]
+    warnings = compiler.run([path, *flags, "-S", file, "-o", "kernels.s"], folder, file).stderr
     assembly = (folder / "kernels.s").read_text()
     assembly, shared = place_shared_arrays(assembly, shared_names(preprocessed), [kernel.name for kernel in launchable])
     (folder / "kernels.s").write_text(assembly)
@@ -86,6 +96,7 @@ def _compile(
     compiler.run([path, "-x", "assembler", "kernels.s", *link, "-o", "kernels.so"], folder, file)
     (folder / "kernels.s").unlink()
     return {
+        "warnings": compiler.tidy(warnings),
         "kernels": [asdict(kernel) for kernel in kernels],
         "shared": {kernel: [asdict(array) for array in arrays] for kernel, arrays in shared.items()},
     }
@@ -109,4 +120,4 @@ def _load(path: Path, file: str, runtime: Path, facts: dict[str, Any]) -> BuiltM
         shared = tuple(SharedArray(**array) for array in facts["shared"][text.name])
         kernels[text.name] = BuiltKernel(text.name, parameters, shared, record.call)
     others = tuple(text.name for text in texts if not text.extern_c)
-    return BuiltModule(path, file, runtime_library, library, parts, kernels, others)
+    return BuiltModule(path, file, runtime_library, library, parts, kernels, others, facts["warnings"])

@@ -35,6 +35,10 @@ COMMON = (
 # checked: -O1 keeps accesses as the source has them (float4 stays one access without SRA); the hooks are the runtime's own
 CHECKED = ("-O1", "-fno-tree-sra", "-fsanitize=thread", "-DMINIZF_CHECKED")
 FAST = ("-O3",)
+WARNINGS = (
+    *("-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-sign-compare"),
+    "-Wno-sequence-point",
+)
 IGNORED_OPTION = re.compile(
     r"--?std=|--use_fast_math$|-use_fast_math$|-?-generate-line-info$|-lineinfo$|-G$|-w$|--ptxas-options|-Xptxas|"
     r"--?arch=|--gpu-architecture|--maxrregcount|--fmad=|--device-debug$|--default-device$|-default-device$"
@@ -115,12 +119,13 @@ def accepted(options: Iterable[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def run(command: list[str], folder: Path, name: str, text: str | None = None) -> str:
-    """The command's standard output. Raises CompileError with what it said."""
-    done = subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True, errors="replace")
+def run(command: list[str], folder: Path, name: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What the command wrote. Raises CompileError with what it said of an error."""
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=folder, input=text, env=english, capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise CompileError(f"{name} does not compile:\n{tidy(done.stderr)}")
-    return done.stdout
+    return done
 
 
 def tidy(message: str) -> str:

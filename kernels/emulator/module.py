@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kernels.emulator import binary
-from kernels.emulator.arguments import Extent, Prepared, prepare
+from kernels.emulator.arguments import Extent, Prepared, c_type, prepare
 from kernels.emulator.build import BuiltKernel, BuiltModule, build_module
 from kernels.emulator.memory import Unwritten, unwritten_at
 from kernels.emulator.report import KernelError, Scene, error_from
@@ -49,7 +49,8 @@ class Module:
     `options`: macros and include folders as for CuPy. `name`: the file name that messages carry. `checked`: every access is
     checked, or only the result matters; None asks MINIZF_EMULATOR ("checked", the default, or "fast"). `order`: in which order
     blocks and threads run: "forward", "reverse" or "shuffled"; None asks MINIZF_EMULATOR_ORDER, else "forward".
-    Raises CompileError, or BackendUnavailable where there is no g++. `kernels`: the names of those found.
+    Raises CompileError, or BackendUnavailable where there is no g++. `kernels`: the names of those found; `not_extern_c`: of
+    those that cannot be launched by name; `warnings`: what g++ remarked.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Module:
         self._built = build_module(code, tuple(options), name, self.checked)
         self._kernels = {name: Kernel(self, self._built, kernel) for name, kernel in self._built.kernels.items()}
         self.kernels = list(self._kernels)
+        self.not_extern_c = self._built.not_extern_c
+        self.warnings = self._built.warnings
 
     def get_function(self, name: str) -> "Kernel":
         """The kernel of that name; always the same object."""
         if name in self._kernels:
             return self._kernels[name]
-        if name in self._built.not_extern_c:
+        if name in self.not_extern_c:
             raise ValueError(
                 f'{self.name}: write extern "C" before the __global__ of {name}, else its name is not {name} when compiled'
             )
@@ -98,6 +101,11 @@ class Kernel:
     def parameters(self) -> tuple[str, ...]:
         """The names of its parameters."""
         return tuple(parameter.name for parameter in self._built.parameters)
+
+    @property
+    def signature(self) -> str:
+        """Its name with the types and names of its parameters."""
+        return f"{self.name}({', '.join(f'{c_type(parameter)} {parameter.name}' for parameter in self._built.parameters)})"
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}({', '.join(self.parameters)}) of {self.module.name}, emulated>"
@@ -194,7 +202,7 @@ class Kernel:
 
 
 def _three(what: str, sizes: int | Sequence[int]) -> tuple[int, ...]:
-    given = (sizes,) if isinstance(sizes, int | np.integer) else tuple(sizes)
+    given = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
     if not 1 <= len(given) <= 3 or not all(isinstance(size, int | np.integer) for size in given):
         raise ValueError(f"{what}={sizes!r}: give one to three whole numbers")
     return (*(int(size) for size in given), 1, 1)[:3]

@@ -75,18 +75,22 @@ def _closing(tokens: list[str], opening: int) -> int:
 
 
 def _parameter_names(tokens: list[str]) -> list[str]:
-    names, depth, last = [], 0, ""
-    for token in [*tokens, ","]:
-        if token in OPENING:
+    names: list[str] = []
+    depth, name, in_default = 0, "", False
+    for index, token in enumerate([*tokens, ","]):
+        if token == "," and depth == 0:
+            names += [name] * bool(name)
+            name, in_default = "", False
+        elif token in OPENING:
             depth += 1
         elif token in CLOSING:
             depth -= 1
-        elif token == "," and depth == 0:
-            if last:
-                names.append(last)
-            last = ""
-        elif depth == 0 and re.match(r"[A-Za-z_]\w*$", token):
-            last = token
+        elif token == "=" and depth == 0:
+            in_default = True
+        elif not in_default and re.match(r"[A-Za-z_]\w*$", token):
+            pointed = tokens[max(0, index - 2) : index] == ["(", "*"]  # float (*rows)[4]
+            if depth == 0 or pointed:
+                name = token
     return [] if names == ["void"] else names
 
 
