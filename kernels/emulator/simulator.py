@@ -114,6 +114,7 @@ class Kernel:
         except KernelError:
             raise
         except Exception as error:
+            machine.raise_awaited()
             trace = error.__traceback__
             frames = []
             while trace is not None:

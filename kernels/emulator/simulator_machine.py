@@ -82,6 +82,7 @@ class Machine:
         self.thread = Thread((0, 0, 0), 0, Block((0, 0, 0)))
         self.here = self.thread.here
         self.shared_arrays: dict[Any, Any] = {}
+        self.awaited: KernelError | None = None
         self.counts: dict[tuple[int, int, int], list[list[int]]] = {}  # of every block that ran: its threads' counts
 
     # what a kernel asks about itself
@@ -211,6 +212,7 @@ class Machine:
                 for thread in self.ordered(threads):
                     self.enter(thread)
                     kernel(*arguments)
+            self.raise_awaited()
 
     def ordered(self, items: Iterable[Any]) -> list[Any]:
         items = list(items)
@@ -271,6 +273,7 @@ class Machine:
                 ready += group
         if ready:
             return ready
+        self.raise_awaited()
         first = waiting[0].waiting
         if len(waiting) == len(threads) and first and all(t.waiting and t.waiting[:3] == first[:3] for t in threads):
             values_of_all = [thread.waiting.value for thread in threads if thread.waiting]
@@ -302,11 +305,24 @@ class Machine:
             line=at.line,
         )
 
+    def fail_at_barrier(self, what: str) -> None:
+        """As `fail`, but only when the threads meet next, or something else fails: until then a better reason may be found."""
+        if self.awaited is None:
+            self.awaited = self.error(what)
+
     def fail(self, what: str, line: int | None = None) -> NoReturn:
         """The error of the thread that runs now, at the kernel's line that called the simulator."""
+        self.raise_awaited()
+        raise self.error(what, line)
+
+    def raise_awaited(self) -> None:
+        if self.awaited is not None:
+            raise self.awaited
+
+    def error(self, what: str, line: int | None = None) -> KernelError:
         frame = kernel_frame(sys._getframe(1))
         file = frame.f_code.co_filename if line is None else self.file
-        raise KernelError(
+        return KernelError(
             self.kernel, self.thread.block.place, self.thread.place, what, file, frame.f_lineno if line is None else line
         )
 

@@ -160,6 +160,7 @@ class Watched(Indexed):
         else:
             who = f"thread {other.thread.place} of block {other.block.place}"
             cure = "blocks run in any order: give each element one writer, or use cuda.atomic"
+        self.machine.awaited = None
         self.machine.fail(f"data race: {does} {self.kind} {self.shown(number)}, which {who} {did}; {cure}")
 
     def change(self, index: Any, new: Callable[[Any], Any]) -> Any:
@@ -251,9 +252,7 @@ class SharedArray(Watched):
 
     def value(self, number: int) -> Any:
         value = self.values[number]
-        if value is None:
-            self.unwritten(number)
-        return value
+        return self.too_early(number) if value is None else value
 
     def put(self, number: int, value: Any) -> None:
         self.values[number] = value
@@ -277,9 +276,13 @@ class SharedArray(Watched):
         counts[SHARED_READS] += 1
         counts[SHARED_READS + 1] += self.itemsize
         value = self.values[number]
-        if value is None:
-            self.unwritten(number)
-        return value
+        return self.too_early(number) if value is None else value
+
+    def too_early(self, number: int) -> Any:
+        """A read of what nothing has written yet. If another thread writes it before the next barrier, that is a race, and
+        worth more to the reader than this: so the error waits until then, and the kernel goes on with what is no number."""
+        self.machine.fail_at_barrier(f"reads {self.kind} {self.shown(number)}, which nothing has written")
+        return self.convert(0) if self.dtype.kind in "iub" else self.dtype.type(np.nan)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         try:
