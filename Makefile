@@ -28,7 +28,8 @@ docs: .venv/docs.stamp        ## the lessons as a small site: lessons/_build/htm
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -c lessons/site -b html lessons lessons/_build/html
 	@echo "the lessons are at lessons/_build/html/index.html"
 
-bench: .venv/oracle.stamp     ## projections against Captum, one by one, in one process
+bench: .venv/oracle.stamp     ## kernels against PyTorch, projections against Captum, taking turns in one process each
+	$(BIN)/minizf bench --set seven,zfnet64 --full --peer torch --json kernels/bench/results/cpu.json --plot kernels/bench/results/cpu.png
 	$(BIN)/python -m tests.oracle.time_projections --json lessons/results/projections.json
 
 readme: demo                  ## the pictures and numbers of README.md, from runs/demo and lessons/results

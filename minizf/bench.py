@@ -1,7 +1,6 @@
 """`minizf bench`: times kernels, keeps records, and shows, compares and draws them. The measuring itself is `kernels.bench`."""
 
 import dataclasses
-import json
 import logging
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -73,10 +72,11 @@ def measured(options: Namespace) -> dict[str, Any]:
 
     def keep(record: dict[str, Any]) -> None:
         if path:
-            write_atomic(path, json.dumps(record, indent=1) + "\n")
+            write_atomic(path, session.as_json(record))
 
     def remark(text: str) -> None:
-        log.warning("%s", text)
+        with tqdm.external_write_mode():
+            log.warning("%s", text)
 
     total = len(plan.problems())
     try:

@@ -52,7 +52,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_run_goes_on(monkeypatch, tmp_path):
     monkeypatch.setattr(session, "run_case", interrupted)
     path = tmp_path / "record.json"
     with pytest.raises(BenchStopped, match=f"stopped after 2 of {len(full)} cases") as stop:
-        run(MIXED, lambda record: path.write_text(json.dumps(record)))
+        run(MIXED, lambda record: path.write_text(session.as_json(record)))
     assert {row["case"] for row in stop.value.record["rows"]} == set(full[:2])
     before = session.read(path)["rows"]
     calls[:] = []
@@ -99,6 +99,15 @@ def test_files_that_are_no_records_are_refused_in_words(tmp_path, content, words
     path.write_bytes(content)
     with pytest.raises(ValueError, match=words):
         session.read(path)
+
+
+def test_a_record_survives_its_text(tmp_path):
+    record = run(CONVOLUTIONS)
+    path = tmp_path / "record.json"
+    for rows in (record["rows"], []):
+        path.write_text(session.as_json(record | {"rows": rows}))
+        assert session.read(path) == json.loads(json.dumps(record | {"rows": rows}))
+    assert len(session.as_json(record).splitlines()) - len(path.read_text().splitlines()) == len(record["rows"]) - 1
 
 
 def test_a_plan_survives_its_record():

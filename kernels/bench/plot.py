@@ -41,14 +41,14 @@ def draw(record: Record) -> Figure:
     bars = min(MOST_BARS, sum(len(found) for found in ratios.values()))
     tall = max(sum(height for height, _ in panels), 1.2 + 0.19 * bars, 3.0)
     figure = Figure(figsize=(14 if ratios else 8, tall + 1.0), layout="constrained")
-    halves = figure.subfigures(1, 2, width_ratios=[1.05, 1]) if ratios else [figure.subfigures(1, 1)]
-    left = halves[0].subplots(max(1, len(panels)), 1, squeeze=False, height_ratios=[height for height, _ in panels] or None)
+    halves: Any = figure.subfigures(1, 2 if ratios else 1, squeeze=False, width_ratios=[1.05, 1] if ratios else None)
+    left = halves[0, 0].subplots(max(1, len(panels)), 1, squeeze=False, height_ratios=[height for height, _ in panels] or None)
     for axes, (_, fill) in zip(left[:, 0], panels, strict=False):
         fill(axes)
     if not panels:
         left[0, 0].set_axis_off()
     if ratios:
-        draw_bars(halves[1].subplots(), ratios)
+        draw_bars(halves[0, 1].subplots(), ratios)
     where = record["environment"]
     machine = (where.get("gpu") or {}).get("name") or where["cpu"]
     figure.suptitle(f"minizf bench: {machine}, {where['threads']} threads, {state} caches")

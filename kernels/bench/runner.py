@@ -227,7 +227,7 @@ def run_once(case: Any, one: Contestant, row: Row, clock: clocks.Clock) -> None:
     except FAILURES as error:
         row.rejected = f"in timed run {len(row.times_s) + 1}: {failure(error)}"
         return
-    row.times_s.append(seconds)
+    row.times_s.append(round(seconds, 10))
 
 
 def wait_until_idle(

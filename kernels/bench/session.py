@@ -173,6 +173,13 @@ def default_sets(implementations: Sequence[str]) -> tuple[str, ...]:
     return ("tiny",) if implementations and all(name.endswith(EMULATED) for name in implementations) else ("zfnet64",)
 
 
+def as_json(record: dict[str, Any]) -> str:
+    """A record as text: a line for each row, so that versions of it can be compared by eye."""
+    head = json.dumps({name: value for name, value in record.items() if name != "rows"}, indent=1)
+    rows = ",\n".join("  " + json.dumps(row) for row in record["rows"])
+    return f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n'
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """A record; ValueError in words where the file is none."""
     try:
