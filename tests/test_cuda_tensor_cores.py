@@ -13,6 +13,7 @@ from kernels import numpy_blas
 from kernels.cuda import emulated, tensor_cores
 from kernels.cuda.tensor_cores import CONVOLUTION, WEIGHT_GRAD
 from kernels.emulator import KernelError
+from kernels.emulator.traffic import watching
 
 pytestmark = pytest.mark.compiler
 PRODUCT = (1 + TF32) ** 2 - 1
@@ -134,6 +135,34 @@ def test_same_bits_in_any_order_of_blocks_and_threads(compute, tile):
         first, *others = [compute(Ordered(order), case, tile) for order in ORDERS]
         for other in others:
             same(compute.__name__, other, first)
+
+
+@pytest.mark.parametrize(
+    ("compute", "tile"), [*((conv2d, tile) for tile in CONVOLUTION), *((weight_grad, tile) for tile in WEIGHT_GRAD)]
+)
+def test_neighbouring_lanes_ask_different_banks(compute, tile):
+    """Shared memory serves 128 bytes in a pass, and layouts are made so that few passes serve less."""
+    case = Case((2, 32, 16, 16), 96, (3, 3), (1, 1), (1, 1))
+    with watching() as launches:
+        compute(emulated.cpu, case, tile)
+    product = launches[-1]
+    assert product.shared_read_passes <= 1.03 * product.shared_read_bytes / 128
+    assert product.shared_write_passes <= 1.03 * product.shared_write_bytes / 128
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (CONV_FILE, "A_ROW = PIXELS + 8", "A_ROW = PIXELS + 4"),
+        (CONV_FILE, "OUT_ROW = PIXELS + 4", "OUT_ROW = PIXELS"),
+        (WEIGHT_GRAD_FILE, "A_ROW = TAPS + 2", "A_ROW = TAPS"),
+    ],
+)
+def test_rows_of_another_length_would_ask_the_same_banks(monkeypatch, file, old, new):
+    monkeypatch.setattr(emulated, "cpu", Planted(file, old, new))
+    compute, tile = (conv2d, CONVOLUTION[3]) if file == CONV_FILE else (weight_grad, WEIGHT_GRAD[-1])
+    with pytest.raises(AssertionError):
+        test_neighbouring_lanes_ask_different_banks(compute, tile)
 
 
 def rounded(array):

@@ -20,7 +20,7 @@
 // the pixel it copies for, one step ahead. dy is copied 16 bytes at a time if an image has a multiple of four pixels.
 //
 // What NVRTC 13.0 makes of a step for sm_90, tile 128 x 128, for one thread: about 410 instructions with dy copied in fours,
-// 450 without, of which 64 HMMA, 128 round both factors to TF32, 40 read shared memory, 20 or 32 copy (LDGSTS). 216 registers,
+// 450 without, of which 64 HMMA, 128 round both factors to TF32, 40 read shared memory, 20 or 32 copy (LDGSTS). 214 registers,
 // nothing in local memory.
 //
 // blockIdx.z cuts the pixels into parts with sums of their own, added in order afterwards, as in weight_grad.cu.
@@ -172,12 +172,17 @@ __device__ __forceinline__ void weight_grad_tile(
             const int filter = first_filter + tile.first_filter + j * 8 + tile.q * 2 + e;
             if (filter >= sums.filters) continue;
 #pragma unroll
-            for (int i = 0; i < Product::HIGH; ++i)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    const int tap = first_tap + tile.first_tap + i * 16 + tile.g * 2 + half;
-                    if (tap < sums.taps) parts[(size_t)filter * sums.taps + tap] = tile.sums[i][j][half * 2 + e];
+            for (int i = 0; i < Product::HIGH; ++i) {
+                const int tap = first_tap + tile.first_tap + i * 16 + tile.g * 2;
+                float* const at = parts + (size_t)filter * sums.taps + tap;
+                const float(&sum)[4] = tile.sums[i][j];
+                if (sums.taps % 2 == 0) {
+                    if (tap < sums.taps) *(float2*)at = make_float2(sum[e], sum[e + 2]);
+                } else {
+                    if (tap < sums.taps) at[0] = sum[e];
+                    if (tap + 1 < sums.taps) at[1] = sum[e + 2];
                 }
+            }
         }
 }
 
