@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-all lint docs bench readme format clean
+.PHONY: demo test test-all lint docs bench gpu readme format clean
 
 demo: .venv/base.stamp        ## train a network on drawn scenes and write its atlas, in about two minutes
 	$(BIN)/minizf demo
@@ -32,6 +32,12 @@ bench: .venv/oracle.stamp     ## kernels against PyTorch, projections against Ca
 	$(BIN)/minizf bench --set seven,zfnet64 --full --peer torch --json kernels/bench/results/cpu.json --plot kernels/bench/results/cpu.png
 	$(BIN)/python -m tests.oracle.time_projections --json lessons/results/projections.json
 
+gpu:                          ## kernels on an NVIDIA GPU: right, clean, fast? With a Python that has CuPy, else in the venv
+	@python=$$(for p in $(PYTHON) python3; do $$p -c 'import cupy' 2>/dev/null && echo $$p && break; done); \
+	if [ -z "$$python" ] && command -v nvidia-smi >/dev/null; then \
+		$(MAKE) --no-print-directory .venv/cuda.stamp && python=$(BIN)/python; fi; \
+	$${python:-$(PYTHON)} -m tests.gpu --json runs/gpu.json
+
 readme: demo                  ## the pictures and numbers of README.md, from runs/demo and lessons/results
 	$(BIN)/python lessons/pictures/write_readme.py
 
@@ -43,7 +49,7 @@ readme: demo                  ## the pictures and numbers of README.md, from run
 	$(PIP) --editable .
 	@touch $@
 
-.venv/test.stamp .venv/lint.stamp .venv/docs.stamp .venv/oracle.stamp: .venv/%.stamp: .venv/base.stamp
+.venv/test.stamp .venv/lint.stamp .venv/docs.stamp .venv/oracle.stamp .venv/cuda.stamp: .venv/%.stamp: .venv/base.stamp
 	$(PIP) --editable '.[$*]'
 	@touch $@
 
