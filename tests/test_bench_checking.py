@@ -7,6 +7,7 @@ import kernels
 from kernels import numpy_blas, reference
 from kernels.bench import checking, direct
 from kernels.bench.checking import Allowed, Rejected
+from kernels.bench.guards import guarded
 from kernels.bench.operations import FRESH, arguments, inputs, result_shapes
 from kernels.bench.problems import Conv, Linear, Pool, Problem, choose
 
@@ -135,6 +136,22 @@ def test_a_fingerprint_sees_every_byte(size):
         array[place] ^= 4
         assert checking.fingerprint(array) != before
         array[place] ^= 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_guard_bands_lie_close_and_notice_a_byte(dtype):
+    one = guarded(np.arange(21, dtype=dtype).reshape(3, 7))
+    assert one.array.tolist() == np.arange(21).reshape(3, 7).tolist()
+    assert one.array.flags.c_contiguous
+    assert one.array.flags.aligned
+    assert one.array.ctypes.data % 64 == 0
+    assert one.intact()
+    one.array[:] = 0
+    assert one.intact()
+    for place in (one.start - 1, one.start + one.array.nbytes, 0, -1):
+        one.memory[place] = 0
+        assert not one.intact()
+        one.memory[place] = 0xFF
 
 
 def test_samples_take_corners_and_every_image():

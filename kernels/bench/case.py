@@ -17,7 +17,8 @@ import numpy as np
 from kernels.bench import checking
 from kernels.bench.checking import Allowed, Outputs, Rejected
 from kernels.bench.contestants import Contestant
-from kernels.bench.costs import Cost, cost
+from kernels.bench.costs import cost
+from kernels.bench.guards import guarded
 from kernels.bench.operations import FRESH, Arrays, expected, inputs
 from kernels.bench.problems import Problem
 
@@ -48,8 +49,10 @@ class Case:
         self.rng = np.random.default_rng(seed)
         self.base = inputs(problem, seed)
         self.fresh = FRESH[problem.operation]
-        self.slots: list[Arrays] = [{name: array.copy() for name, array in self.base.items()} for _ in range(2)]
+        self.guards = [{name: guarded(array) for name, array in self.base.items()} for _ in range(2)]
+        self.slots: list[Arrays] = [{name: one.array for name, one in guards.items()} for guards in self.guards]
         self.prints: list[dict[str, int]] = [{}, {}]
+        self.factors = [np.float32(1), np.float32(1)]
         self.calls: dict[tuple[str, int], Callable[[], Any]] = {}
         self.turn = 0
         self.held: dict[str, Held] = {}
@@ -63,12 +66,18 @@ class Case:
         self.drop()
         self.turn += 1
         slot = self.slots[self.turn % 2]
-        factor = np.float32(self.rng.uniform(0.5, 2.0) * self.rng.choice([-1.0, 1.0]))
-        np.multiply(self.base[self.fresh], factor, out=slot[self.fresh])
+        self.factors[self.turn % 2] = np.float32(self.rng.uniform(0.5, 2.0) * self.rng.choice([-1.0, 1.0]))
+        np.multiply(self.base[self.fresh], self.factors[self.turn % 2], out=slot[self.fresh])
         self.prints[self.turn % 2] = {name: checking.fingerprint(array) for name, array in slot.items()}
         for one in self.contestants:
             if one.gpu:  # its arrays are copies
                 self.calls.pop((one.name, self.turn % 2), None)
+
+    def fill(self, which: int) -> None:
+        """A set of inputs and its guard bands as they should be, after somebody has spoilt them."""
+        for name, one in self.guards[which].items():
+            one.restore()
+            one.array[...] = self.base[name] * self.factors[which] if name == self.fresh else self.base[name]
 
     def active(self, one: Contestant) -> AbstractContextManager:
         return one.active()
@@ -89,6 +98,14 @@ class Case:
 
     def check_first(self, one: Contestant) -> dict[str, Any]:
         """Two untimed calls with different inputs; returns what was checked. Rejected when either is not right."""
+        try:
+            return self.look_first(one)
+        except Exception:
+            self.fill(0)  # for the others
+            self.fill(1)
+            raise
+
+    def look_first(self, one: Contestant) -> dict[str, Any]:
         with one.active(), checking.poisoned_memory() as poisoned:
             held = [self.take(one, self.call(one, ago)()) for ago in (1, 0)]
         for ago, result in zip((1, 0), held, strict=True):
@@ -97,7 +114,7 @@ class Case:
             if not one.gpu:  # from there come copies
                 checking.require_own_memory(result.outputs, slot, earlier)
             checking.require_finished(result.outputs, result.at_return, PATIENCE_S)
-            checking.require_unchanged(slot, self.prints[(self.turn - ago) % 2])
+            self.require_untouched((self.turn - ago) % 2)
             checking.require_written(result.outputs)
             self.require_new(one, result, self.turn - ago)
         samples = self.samples(SAMPLE_FIRST, SAMPLE_FIRST_TERMS)
@@ -121,7 +138,7 @@ class Case:
         try:
             if not one.gpu:
                 checking.require_own_memory(held.outputs, slot)
-            checking.require_unchanged(slot, self.prints[self.turn % 2])
+            self.require_untouched(self.turn % 2)
             checking.require_written(held.outputs)
             self.require_new(one, held, self.turn)
             count = self.samples(SAMPLE_EACH, SAMPLE_EACH_TERMS)
@@ -129,6 +146,7 @@ class Case:
         except Rejected:
             checking.require_finished(held.outputs, held.at_return, PATIENCE_S)  # then that is what is wrong
             self.look_closer(one, held)
+            self.fill(self.turn % 2)  # for the others
             raise
 
     def look_closer(self, one: Contestant, held: Held) -> None:
@@ -137,6 +155,13 @@ class Case:
         slot, count = self.slots[self.turn % 2], self.samples(SAMPLE_FIRST, SAMPLE_FIRST_TERMS)
         self.require_new(one, held, self.turn)
         checking.require_sample(self.problem, slot, held.outputs, self.bounds(one, slot), self.rng, count)
+
+    def require_untouched(self, which: int) -> None:
+        """A set of inputs and the memory around it are as they were."""
+        checking.require_unchanged(self.slots[which], self.prints[which])
+        for name, one in self.guards[which].items():
+            if not one.intact():
+                raise Rejected(f"wrote beyond its input {name}")
 
     def require_new(self, one: Contestant, held: Held, turn: int) -> None:
         """Different inputs give different results."""
@@ -175,6 +200,3 @@ class Case:
             held = self.held.pop(one.name, None)
             if held is not None:
                 one.spoil(self.problem, held.raw)
-
-    def cost_of(self) -> Cost:
-        return self.cost
