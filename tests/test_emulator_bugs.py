@@ -3,7 +3,10 @@
 One file of small kernels, each with one planted bug; below, for each, where and in which words it is reported.
 """
 
+import os
 import re
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -259,3 +262,9 @@ def test_after_an_error_the_next_launch_works(module):
         x = np.ones(64, np.float32)
         good.get_function("twice")(1, 64, (x,))
         assert (x == 2).all()
+
+
+def test_ctrl_c_ends_a_launch(module):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        launch(module, "never_ends", "forward")

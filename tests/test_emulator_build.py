@@ -49,8 +49,9 @@ def test_kernels_are_found_by_name_and_parameters():
 
 
 def test_shared_arrays_are_found_and_dynamic_ones_named():
-    text = "__shared__ __align__(16) float As[2][BK + 1], Bs[BN]; __shared__ Tile<4, 5> t; __shared__ int n;"
-    assert shared_names(text) == {"As", "Bs", "t", "n"}
+    text = "__shared__ __align__(16) float As[2][BK + 1], Bs[BN]; __shared__ Tile<4, 5> t; __shared__ int n; float no;"
+    text += "__shared__ struct { int inner; float x; } s; int neither;"
+    assert shared_names(text) == {"As", "Bs", "t", "n", "s"}
     text = "extern __shared__ __align__(16) float s[];\nextern  __shared__\n int q [ ];"
     assert name_dynamic_shared(text).count("\n") == text.count("\n")
     assert name_dynamic_shared(text).count('[] __asm__("minizf_dynamic_shared");') == 2
@@ -75,6 +76,13 @@ def test_a_compile_error_has_the_lines_of_the_text():
     assert "broken.cu:4:12: error: 'nothing' was not declared" in str(caught.value)
     with pytest.raises(CompileError, match=r"broken\.cu:2:2: error: #error no"):
         Module("\n#error no\n", name="broken.cu")
+
+
+@compiler
+def test_inline_ptx_is_refused_in_words():
+    code = 'extern "C" __global__ void k(int* x) { int lane; asm("mov.u32 %0, %%laneid;" : "=r"(lane)); x[0] = lane; }'
+    with pytest.raises(CompileError, match=r"(?s)ptx.cu does not compile:.*inline PTX runs on a GPU only; here cp_async,"):
+        Module(code, name="ptx.cu")
 
 
 @compiler
@@ -199,6 +207,7 @@ def test_read_only_and_misaligned_arrays(scale, shapes):
         (1, (1, 1, 65), 0, r"has 65 along z; CUDA allows 1 to 64"),
         ((1, 65536), 1, 0, r"grid \(1, 65536, 1\) has 65536 along y; CUDA allows 1 to 65535"),
         (0, 1, 0, r"grid \(0, 1, 1\) has 0 along x"),
+        ((2**20, 4096), 1, 0, r"has more blocks than the emulator runs, 2147483647; launch it in parts"),
         ((1, 1, 1, 1), 1, 0, "grid=.*: give one to three whole numbers"),
         (1.5, 1, 0, "give one to three whole numbers"),
         (

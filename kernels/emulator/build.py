@@ -11,6 +11,12 @@ from kernels.emulator.assembly import SharedArray, place_shared_arrays
 from kernels.emulator.source import KernelText, kernels_in, name_dynamic_shared, shared_names
 
 
+NO_PTX = (
+    "inline PTX runs on a GPU only; here cp_async, cp_async_commit, cp_async_wait, to_tf32 and mma_tf32_16x8x8 are functions, "
+    "and other assembly can stand inside #ifndef MINIZF_CPU"
+)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of a kernel: its name from the text, the rest from the compiler."""
@@ -92,8 +98,11 @@ def _compile(
     assembly = (folder / "kernels.s").read_text()
     assembly, shared = place_shared_arrays(assembly, shared_names(preprocessed), [kernel.name for kernel in launchable])
     (folder / "kernels.s").write_text(assembly)
-    link = ["-shared", "-x", "none", str(runtime), "-Wl,-rpath," + str(runtime.parent)]
-    compiler.run([path, "-x", "assembler", "kernels.s", *link, "-o", "kernels.so"], folder, file)
+    link = ["-shared", "-Wl,-z,now", "-x", "none", str(runtime), "-Wl,-rpath," + str(runtime.parent)]
+    try:
+        compiler.run([path, "-x", "assembler", "kernels.s", *link, "-o", "kernels.so"], folder, file)
+    except compiler.CompileError as error:
+        raise compiler.CompileError(f"{error}\n{NO_PTX}" if "asm" in preprocessed else str(error)) from None
     (folder / "kernels.s").unlink()
     return {
         "warnings": compiler.tidy(warnings),

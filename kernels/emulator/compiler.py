@@ -194,7 +194,16 @@ def runtime() -> tuple[Path, str]:
     key = "runtime-" + digest(own_source_digest(), compiler_identity(path), *portable)
 
     def build(folder: Path) -> dict[str, Any]:
-        flags = ["-O2", "-ftree-vectorize", *native_flags(path), *COMMON, *portable, "-shared", f"-Wl,-soname,{key}.so"]
+        flags = [
+            "-O2",
+            "-ftree-vectorize",
+            "-Wl,-z,now",
+            *native_flags(path),
+            *COMMON,
+            *portable,
+            "-shared",
+            f"-Wl,-soname,{key}.so",
+        ]
         run(
             [path, *LANGUAGE, *flags, str(HERE / "runtime" / "runtime.cpp"), "-o", f"{key}.so"],
             folder,

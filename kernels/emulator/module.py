@@ -141,6 +141,10 @@ class Kernel:
             for axis, size, limit in zip("xyz", sizes, most, strict=True):
                 if not 1 <= size <= limit:
                     raise ValueError(f"{self.name}: {what} {sizes} has {size} along {axis}; CUDA allows 1 to {limit}")
+        if grid[0] * grid[1] * grid[2] > MOST_GRID[0]:
+            raise ValueError(
+                f"{self.name}: grid {grid} has more blocks than the emulator runs, {MOST_GRID[0]}; launch it in parts"
+            )
         if threads > MOST_THREADS:
             raise ValueError(f"{self.name}: block {block} has {threads} threads; CUDA allows {MOST_THREADS}")
         if self.shared_size_bytes > STATIC_SHARED:

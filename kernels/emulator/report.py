@@ -32,7 +32,8 @@ DEVICE = HERE / "device"
     ASSERTION,
     TRAP,
     BAD_WIDTH,
-) = range(19)
+    INTERRUPTED,
+) = range(20)
 DOES = ("reads", "writes", "updates atomically", "copies with cp.async to")
 DID = ("read", "wrote", "updated atomically", "copied with cp.async to")
 
@@ -167,6 +168,8 @@ def _what(e: Error, scene: Scene) -> str:
         return "needs more than 256 KB for its local variables"
     if e.fault == TIME_LIMIT:
         return f"still ran after {scene.limit_s:g} s: a loop without end? (MINIZF_EMULATOR_LIMIT_S sets the limit)"
+    if e.fault == INTERRUPTED:
+        return "was interrupted"
     if e.fault == ASSERTION:
         return f"assertion failed: {operation}"
     if e.fault == TRAP:

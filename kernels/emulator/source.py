@@ -107,6 +107,6 @@ def shared_names(preprocessed: str) -> set[str]:
             depth += (here in OPENING) - (here in CLOSING)
             if depth == 0 and re.match(r"[A-Za-z_]\w*$", here) and following in ("[", ",", ";", "="):
                 names.add(here)
-            if here == ";":
+            if here == ";" and depth <= 0:
                 break
     return names

@@ -1,5 +1,5 @@
-// Atomic operations. One thread runs at a time, so each is a plain read and write; the runtime is told that it was atomic, since
-// two atomics never race with each other, but an atomic and a plain access do.
+// Atomic operations. One thread runs at a time, so each is a plain read and write; the runtime is told that it was atomic,
+// since two atomics never race with each other, but an atomic and a plain access do.
 #pragma once
 
 extern "C" void minizf_atomic(void* address, int bytes, void* caller);

@@ -10,7 +10,7 @@ void minizf_copy_commit();
 void minizf_copy_wait(int groups_still_open, void* caller);
 }
 
-// `bytes` to shared memory; where `valid` is false nothing is read and zeros arrive. bytes: 4, 8 or 16, as the instruction allows.
+// 4, 8 or 16 bytes to shared memory, as the instruction allows; where `valid` is false nothing is read and zeros arrive.
 template <int bytes> MINIZF_UNSEEN void cp_async(void* shared, const void* global, bool valid = true) {
     static_assert(bytes == 4 || bytes == 8 || bytes == 16, "cp.async copies 4, 8 or 16 bytes");
     minizf_copy_start(shared, global, bytes, valid ? bytes : 0, __builtin_return_address(0));

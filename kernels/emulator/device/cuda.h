@@ -1,8 +1,8 @@
 // What a CUDA kernel finds defined without including anything, as NVRTC offers it, for g++.
 //
-// A kernel is an ordinary function here. Qualifiers disappear; `__shared__` arrays become static, because only one block runs at
-// a time; everything in which threads meet (barriers, shuffles, tensor cores) is a call into the runtime, which switches threads.
-// No standard header is included: kernels compile in a fraction of a second.
+// A kernel is an ordinary function here. Qualifiers disappear; `__shared__` arrays become static, because only one block
+// runs at a time; everything in which threads meet (barriers, shuffles, tensor cores) is a call into the runtime, which
+// switches threads. No standard header is included: kernels compile in a fraction of a second.
 #pragma once
 #include "indices.h"
 

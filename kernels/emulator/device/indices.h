@@ -1,7 +1,7 @@
 // Where a thread is: threadIdx, blockIdx, blockDim, gridDim.
 //
-// One CUDA thread runs at a time, so "which thread am I" is a pointer in one place, `minizf_now`. The runtime moves it at every
-// switch between threads. Kernels and runtime share this header, so it includes nothing.
+// One CUDA thread runs at a time, so "which thread am I" is a pointer in one place, `minizf_now`. The runtime moves it at
+// every switch between threads. Kernels and runtime share this header, so it includes nothing.
 #pragma once
 
 struct uint3 { unsigned x, y, z; };

@@ -1,5 +1,5 @@
-// From a kernel's C++ type to what the launch needs: a function that calls it with an array of pointers to its arguments, and the
-// kind and size of every parameter in words, such as "int 4 4 pointer:float:4:4:const", so that Python can check before it calls.
+// From a kernel's C++ type to what the launch needs: a function that calls it with an array of pointers to its arguments,
+// and the kind and size of every parameter, so that Python can check before it calls.
 #pragma once
 
 namespace minizf {
@@ -17,11 +17,13 @@ struct Parameter {  // layout known to Python: binary.py
     int pointer, constant;
 };
 
-template <class T> struct Describe { static constexpr Parameter parameter = {kind_of<T>(), sizeof(T), alignof(T), 0, 0}; };
-template <class T> struct Describe<T*> { static constexpr Parameter parameter = {kind_of<T>(), sizeof(T), alignof(T), 1, 0}; };
-template <class T> struct Describe<const T*> { static constexpr Parameter parameter = {kind_of<T>(), sizeof(T), alignof(T), 1, 1}; };
-template <> struct Describe<void*> { static constexpr Parameter parameter = {"void", 1, 1, 1, 0}; };
-template <> struct Describe<const void*> { static constexpr Parameter parameter = {"void", 1, 1, 1, 1}; };
+template <class T> constexpr Parameter described(int pointer, int constant) {
+    if constexpr (__is_same(T, void)) return {"void", 1, 1, pointer, constant};
+    else return {kind_of<T>(), sizeof(T), alignof(T), pointer, constant};
+}
+template <class T> struct Describe { static constexpr Parameter parameter = described<T>(0, 0); };
+template <class T> struct Describe<T*> { static constexpr Parameter parameter = described<T>(1, 0); };
+template <class T> struct Describe<const T*> { static constexpr Parameter parameter = described<T>(1, 1); };
 
 template <class... A> struct Call {
     __attribute__((no_sanitize("thread"))) Call(void (*kernel)(A...), A... arguments) { kernel(arguments...); }
@@ -62,4 +64,6 @@ extern "C" __attribute__((visibility("hidden"))) char __ehdr_start[], _end[], mi
 #define MINIZF_KERNELS(...)                                                                                         \
     static minizf::Kernel minizf_all_kernels[] = {__VA_ARGS__ __VA_OPT__(, ) minizf::Kernel{}};                    \
     MINIZF_EXPORTED minizf::Kernel* minizf_kernels() { return minizf_all_kernels; }                                 \
-    MINIZF_EXPORTED void minizf_library(minizf::Library* l) { *l = {__ehdr_start, _end, minizf_shared_begin, minizf_shared_end}; }
+    MINIZF_EXPORTED void minizf_library(minizf::Library* library) {                                                 \
+        *library = {__ehdr_start, _end, minizf_shared_begin, minizf_shared_end};                                    \
+    }

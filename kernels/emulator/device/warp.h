@@ -1,7 +1,8 @@
 // Operations in which the lanes of a warp meet: __syncwarp, shuffles, votes.
 //
-// Every lane of `mask` that has not finished must come to the same call; the last to arrive computes the result for all of them.
-// A lane that asks for the value of one that takes no part gets bits that are a NaN: undefined on a GPU, visible here.
+// Every lane of `mask` that has not finished must come to the same call; the last to arrive computes the result for all of
+// them. A lane that asks for the value of one that takes no part gets bits that are a NaN: undefined on a GPU, visible
+// here.
 #pragma once
 #include "warp_kinds.h"
 

@@ -1,12 +1,12 @@
 // Every load and store of a kernel in checked mode.
 //
-// The kernel is compiled with -fsanitize=thread, but linked without that sanitizer's library: the calls that the compiler puts
-// before each load and store come here instead. Most must be over in a few nanoseconds, so: each place in the program remembers
-// in which region it found its address last time (nearly always the same again), and everything known about an address lies at a
-// direct offset: one byte for every byte (`written`), one Word for every four (shadow.h).
+// The kernel is compiled with -fsanitize=thread, but linked without that sanitizer's library: the calls that the compiler
+// puts before each load and store come here instead. Most must be over in a few nanoseconds, so: each place in the program
+// remembers in which region it found its address last time (nearly always the same again), and everything known about an
+// address lies at a direct offset: one byte for every byte (`written`), one Word for every four (shadow.h).
 //
-// written[i] is the current `mark` once the byte has been written, with the high bit while a cp.async is filling it. For global
-// memory the mark is 1; for shared memory it changes with every block, so that nothing need be cleared.
+// written[i] is the current `mark` once the byte has been written, with the high bit while a cp.async is filling it. For
+// global memory the mark is 1; for shared memory it changes with every block, so that nothing need be cleared.
 #pragma once
 #include "schedule.h"
 #include "shadow.h"
@@ -25,7 +25,9 @@ inline Region* region_at[PLACES];
 inline Region*& guess(void* place) { return region_at[((uintptr_t)place ^ (uintptr_t)place >> 10) % PLACES]; }
 inline void forget_guesses(Region* all) { for (Region*& r : region_at) r = all; }
 
-inline Region local(void* begin, void* end) { return {(char*)begin, (size_t)((char*)end - (char*)begin), nullptr, 0, LOCAL, 0}; }
+inline Region local(void* begin, void* end) {
+    return {(char*)begin, (size_t)((char*)end - (char*)begin), nullptr, 0, LOCAL, 0};
+}
 
 inline void accesses_begin() {
     Library& l = launch->library;
@@ -42,7 +44,8 @@ inline bool inside(const Region& r, const char* address, size_t bytes) {
     return offset < r.bytes && bytes <= r.bytes - offset;
 }
 
-[[noreturn, gnu::noinline]] inline void wrong_access(Fault fault, const Region* r, char* address, int bytes, Access access, void* place) {
+[[noreturn, gnu::noinline]] inline void wrong_access(Fault fault, const Region* r, char* address, int bytes, Access access,
+                                                     void* place) {
     settle();
     Error& e = new_error(fault);
     e.access = access, e.bytes = bytes, e.place = (uint64_t)place, e.address = (uint64_t)address, e.line = 0;
@@ -79,8 +82,10 @@ template <int N> inline bool all_bytes(const uint8_t* state, uint8_t value) {
 [[gnu::noinline]] inline void look_at_state(Region* r, char* address, int bytes, Access access, void* place) {
     const uint8_t* state = r->written + (address - r->base);
     for (int i = 0; i < bytes; ++i) {
-        if (state[i] == (marks[r->space] | PENDING)) wrong_access(PENDING_COPY, r, address + i / 4 * 4, bytes, access, place);
-        if (access != WRITE && access != COPY && state[i] != marks[r->space]) wrong_access(UNWRITTEN, r, address + i / 4 * 4, bytes, access, place);
+        char* word = address + i / 4 * 4;
+        if (state[i] == (marks[r->space] | PENDING)) wrong_access(PENDING_COPY, r, word, bytes, access, place);
+        bool reads = access == READ || access == ATOMIC;
+        if (reads && state[i] != marks[r->space]) wrong_access(UNWRITTEN, r, word, bytes, access, place);
     }
 }
 

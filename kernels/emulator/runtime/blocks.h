@@ -1,5 +1,5 @@
-// Blocks, one after another: each begins with poisoned shared memory and fresh threads, and runs phase by phase until all threads
-// have finished. Between phases stands the barrier; here it is found out when not all threads are at the same one.
+// Blocks, one after another: each begins with poisoned shared memory and fresh threads, and runs phase by phase until all
+// threads have finished. Between phases stands the barrier; here it is found out when not all threads are at the same one.
 #pragma once
 #include "access.h"
 #include "warp.h"

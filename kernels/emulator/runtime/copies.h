@@ -1,7 +1,7 @@
 // cp.async: a queue of copies per thread. They land at the wait that covers their group, never before.
 //
-// In checked mode the destination counts as written (by this thread) twice, at the start and at the landing, because the hardware
-// may write at any time between; in between it is marked as pending and nobody may touch it.
+// In checked mode the destination counts as written (by this thread) twice, at the start and at the landing, because the
+// hardware may write at any time between; in between it is marked as pending and nobody may touch it.
 #pragma once
 #include "access.h"
 

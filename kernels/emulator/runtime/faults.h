@@ -1,8 +1,9 @@
-// What the processor itself refuses, and kernels that never end: signals, caught while a launch runs and turned into errors.
+// What the processor itself refuses, and kernels that never end: signals, turned into errors while a launch runs.
 //
-// A wild pointer in fast mode, a division by zero, a stack that is too small: the handler notes what happened and jumps out of the
-// kernel, back into minizf_launch; the threads of the block are never taken up again. A timer does the same to a kernel that runs
-// longer than its limit. Handlers and timer exist only during a launch and only for the thread that launched.
+// A wild pointer in fast mode, a division by zero, a stack that is too small: the handler notes what happened and jumps out
+// of the kernel, back into minizf_launch; the threads of the block are never taken up again. A timer does the same to a
+// kernel that runs longer than its limit, and Ctrl-C, once Python has noted it. Handlers and timer exist only during a
+// launch and only for the thread that launched.
 #pragma once
 #include <signal.h>
 #include <sys/syscall.h>
@@ -17,11 +18,11 @@ namespace minizf {
 constexpr int CAUGHT[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 constexpr int CAUGHT_COUNT = 4;
 
-inline struct sigaction old_action[CAUGHT_COUNT], old_timer_action;
+inline struct sigaction old_action[CAUGHT_COUNT], old_timer_action, old_interrupt_action;
 inline stack_t old_signal_stack;
 inline pid_t launching_thread;
 inline timer_t limit_timer;
-inline bool limit_is_set;
+inline bool limit_is_set, interrupt_is_caught;
 
 inline uint64_t interrupted_at(void* context) {
     ucontext_t* c = (ucontext_t*)context;
@@ -53,6 +54,14 @@ inline void on_limit(int, siginfo_t*, void* context) {
     abandon();
 }
 
+inline void on_interrupt(int signal, siginfo_t* info, void* context) {
+    if (old_interrupt_action.sa_flags & SA_SIGINFO) old_interrupt_action.sa_sigaction(signal, info, context);
+    else old_interrupt_action.sa_handler(signal);
+    if (uninterruptible || (pid_t)syscall(SYS_gettid) != launching_thread) return;
+    new_error(INTERRUPTED).place = interrupted_at(context) + 1;
+    abandon();
+}
+
 inline void catch_faults(double limit_s) {
     static char signal_stack[64 << 10];
     stack_t own = {};
@@ -63,6 +72,12 @@ inline void catch_faults(double limit_s) {
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     for (int i = 0; i < CAUGHT_COUNT; ++i) sigaction(CAUGHT[i], &action, &old_action[i]);
+
+    action.sa_sigaction = on_interrupt;
+    sigaction(SIGINT, nullptr, &old_interrupt_action);
+    bool python_listens = old_interrupt_action.sa_flags & SA_SIGINFO ||
+                          (old_interrupt_action.sa_handler != SIG_DFL && old_interrupt_action.sa_handler != SIG_IGN);
+    interrupt_is_caught = python_listens && sigaction(SIGINT, &action, nullptr) == 0;
 
     action.sa_sigaction = on_limit;
     sigaction(SIGRTMIN + 7, &action, &old_timer_action);
@@ -81,6 +96,7 @@ inline void catch_faults(double limit_s) {
 
 inline void release_faults() {
     if (limit_is_set) timer_delete(limit_timer);
+    if (interrupt_is_caught) sigaction(SIGINT, &old_interrupt_action, nullptr);
     sigaction(SIGRTMIN + 7, &old_timer_action, nullptr);
     for (int i = 0; i < CAUGHT_COUNT; ++i) sigaction(CAUGHT[i], &old_action[i], nullptr);
     sigaltstack(&old_signal_stack, nullptr);

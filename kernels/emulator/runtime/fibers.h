@@ -1,9 +1,9 @@
 // Fibers: several calls in progress on one operating-system thread, each with a stack of its own.
 //
-// Switching saves the registers that a called function must preserve on the current stack, and takes up another stack. On x86-64
-// that is fourteen instructions. It ends in `pop; jmp` and not in `ret`: the processor predicts returns from its own list of calls,
-// which is wrong after a change of stacks. Elsewhere, or with -DMINIZF_UCONTEXT, the C library's swapcontext does it (slower, as
-// it also saves the signal mask with a system call).
+// Switching saves the registers that a called function must preserve on the current stack, and takes up another stack. On
+// x86-64 that is fourteen instructions. It ends in `pop; jmp` and not in `ret`: the processor predicts returns from its own
+// list of calls, which is wrong after a change of stacks. Elsewhere, or with -DMINIZF_UCONTEXT, the C library's swapcontext
+// does it (slower, as it also saves the signal mask with a system call).
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +30,8 @@ inline char* reserve_stacks(int count) {
     return (char*)stacks;
 }
 
-// Equal offsets in all stacks would compete for one set of the cache, so each stack starts a little lower than the one before.
+// Equal offsets in all stacks would compete for one set of the cache, so each stack starts a little lower than the one
+// before.
 inline size_t usable_bytes(int stack) { return STACK_STRIDE - (size_t)(stack % 12) * 320; }
 
 #ifdef MINIZF_UCONTEXT

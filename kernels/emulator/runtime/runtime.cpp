@@ -1,4 +1,5 @@
-// The runtime as one library: the launch that Python calls, what kernels call, and the hooks that the compiler calls for them.
+// The runtime as one library: the launch that Python calls, what kernels call, and the hooks that the compiler calls for
+// them.
 #include <stdarg.h>
 #include <stdio.h>
 

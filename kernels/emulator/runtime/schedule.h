@@ -1,9 +1,9 @@
 // The threads of a block take turns.
 //
-// A phase is the time between two barriers. In each, threads run in the order asked for; one that must wait hands over directly
-// to the next that can run. A thread that finishes leaves its stack to the next that has not begun, so a kernel without barriers
-// runs on one stack without any switch. When nobody can run, either all wait at the same barrier, and the next phase begins, or
-// the kernel is wrong.
+// A phase is the time between two barriers. In each, threads run in the order asked for; one that must wait hands over
+// directly to the next that can run. A thread that finishes leaves its stack to the next that has not begun, so a kernel
+// without barriers runs on one stack without any switch. When nobody can run, either all wait at the same barrier, and the
+// next phase begins, or the kernel is wrong.
 #pragma once
 #include "types.h"
 

@@ -1,8 +1,8 @@
 // Races: for every four bytes of memory, who wrote and who read them last, and whether a barrier lies between then and now.
 //
-// A stamp packs the answer to "who and when" into 64 bits:  epoch 30 | clock 19 | thread 10 | atomic 1 | bytes 4.
-// The epoch counts barriers over all blocks and launches and never goes back; the clock counts a thread's __syncwarps; the last
-// bits say which of the four bytes. Two accesses of different threads, at least one a write, are in order when
+// A stamp packs the answer to "who and when" into 64 bits:  epoch 30 | clock 19 | thread 10 | atomic 1 | bytes 4. The epoch
+// counts barriers over all blocks and launches and never goes back; the clock counts a thread's __syncwarps; the last bits
+// say which of the four bytes. Two accesses of different threads, at least one a write, are in order when
 //     their epochs differ within one block: a __syncthreads lies between;
 //     the threads are lanes of one warp and the later knows of the earlier's clock through __syncwarp (vector clocks, `known`);
 //     both are atomic;
@@ -10,8 +10,8 @@
 // Blocks are never in order: what one block writes to global memory no other may read, until someone uses __threadfence.
 // Shuffles and votes do not order memory (CUDA C++ Programming Guide, "Warp Shuffle Functions"), so they do not count.
 //
-// Two threads that write the same value are let pass. What is about to be written is not known, so a suspected pair is looked at
-// again when the write has happened: at the next event, whatever it is.
+// Two threads that write the same value are let pass. What is about to be written is not known, so a suspected pair is
+// looked at again when the write has happened: at the next event, whatever it is.
 #pragma once
 #include "schedule.h"
 
@@ -30,7 +30,7 @@ inline Stamp* block_epochs;  // the first epoch of every block of the launch, in
 inline unsigned blocks_begun, block_epochs_room;
 inline Stamp floors[3];      // by space: older stamps than this are certainly in order
 inline uint32_t known[MOST_WARPS][LANES][LANES];  // [warp][lane][other lane]: up to which clock it knows the other's accesses
-inline bool fenced;
+inline bool joined[MOST_WARPS], fenced;           // joined: its part of `known` is not zero
 
 struct Suspect {
     char* address;
@@ -87,7 +87,8 @@ inline bool shadow_begins_launch(size_t word_count, unsigned block_count) {
 }
 
 inline void shadow_begins_block() {
-    memset(known, 0, (size_t)block.warps * sizeof known[0]);
+    for (int w = 0; w < block.warps; ++w)
+        if (joined[w]) memset(known[w], 0, sizeof known[w]), joined[w] = false;
     for (int i = 0; i < block.count; ++i) block.threads[i].clock = 1;
     next_epoch();
     block_epoch = block_epochs[blocks_begun++] = epoch;
@@ -100,16 +101,17 @@ inline void shadow_ends_launch() {
 // The lanes of `mask` have met in __syncwarp: each learns what any of them knows, and begins a new clock.
 inline void join_clocks(unsigned warp, unsigned mask) {
     Thread* lanes = block.threads + warp * LANES;
-    uint32_t joined[LANES] = {};
+    uint32_t together[LANES] = {};
+    joined[warp] = true;
     for (int lane = 0; lane < LANES; ++lane) {
         if (!(mask >> lane & 1)) continue;
         known[warp][lane][lane] = lanes[lane].clock;
         for (int other = 0; other < LANES; ++other)
-            if (known[warp][lane][other] > joined[other]) joined[other] = known[warp][lane][other];
+            if (known[warp][lane][other] > together[other]) together[other] = known[warp][lane][other];
     }
     for (int lane = 0; lane < LANES; ++lane) {
         if (!(mask >> lane & 1)) continue;
-        memcpy(known[warp][lane], joined, sizeof joined);
+        memcpy(known[warp][lane], together, sizeof together);
         ++lanes[lane].clock;
         lanes[lane].stamp = stamp_of(lanes[lane]);
     }

@@ -1,12 +1,13 @@
 // What a warp's accesses cost together: 32-byte sectors of global memory, passes over the banks of shared memory.
 //
-// The lanes of a warp run one after another here, on a GPU together. So each lane notes its accesses, and when no thread can go on
-// the notes are laid side by side: lanes that are at the same place in the program made one request. Where lanes went different
-// ways, those furthest behind in the program go first; so the others are caught up with where the ways join again.
+// The lanes of a warp run one after another here, on a GPU together. So each lane notes its accesses, and when no thread
+// can go on the notes are laid side by side: lanes that are at the same place in the program made one request. Where lanes
+// went different ways, those furthest behind in the program go first; so the others are caught up with where the ways join
+// again.
 //
-// A request to global memory moves the sectors of 32 bytes it touches: 4 for 32 floats in a row. Shared memory has 32 banks of four
-// bytes: a request takes as many passes as the busiest bank has different words to give; a word that several lanes read counts
-// once. Requests of 8 and 16 bytes per lane are served for 16 and 8 lanes at a time.
+// A request to global memory moves the sectors of 32 bytes it touches: 4 for 32 floats in a row. Shared memory has 32 banks
+// of four bytes: a request takes as many passes as the busiest bank has different words to give; a word that several lanes
+// read counts once. Requests of 8 and 16 bytes per lane are served for 16 and 8 lanes at a time.
 #pragma once
 #include "schedule.h"
 
@@ -30,7 +31,8 @@ inline void note(Thread& t, int space, bool write, const char* address, int byte
         give_way();
     }
     Notes& n = notes[t.warp];
-    n.what[count][t.lane] = place << 5 | (uint32_t)__builtin_ctz((unsigned)bytes) << 2 | (uint32_t)(space == SHARED) << 1 | write;
+    uint32_t size = (uint32_t)__builtin_ctz((unsigned)bytes), shared = space == SHARED;
+    n.what[count][t.lane] = place << 5 | size << 2 | shared << 1 | write;
     n.address[count++][t.lane] = (uint32_t)(uintptr_t)address;
 }
 
@@ -74,7 +76,10 @@ inline unsigned passes(const uint32_t* address, int count, int bytes) {
 
 inline bool one_pass(const uint32_t* address) {  // the two commonest: all lanes one word, or words in a row
     uint32_t same = 0, row = 0;
-    for (uint32_t lane = 0; lane < LANES; ++lane) same |= address[lane] ^ address[0], row |= address[lane] - address[0] - 4 * lane;
+    for (uint32_t lane = 0; lane < LANES; ++lane) {
+        same |= address[lane] ^ address[0];
+        row |= address[lane] - address[0] - 4 * lane;
+    }
     return !same || !row;
 }
 
@@ -82,9 +87,10 @@ inline void request(uint32_t what, const uint32_t* address, int count) {
     bool shared = what >> 1 & 1, write = what & 1;
     int bytes = 1 << (what >> 2 & 7);
     ++launch->transactions.requests[shared][write];
-    launch->transactions.units[shared][write] += !shared                                          ? sectors(address, count)
-                                                 : count == LANES && bytes == 4 && one_pass(address) ? 1
-                                                                                                  : passes(address, count, bytes);
+    uint64_t& units = launch->transactions.units[shared][write];
+    if (!shared) units += sectors(address, count);
+    else if (count == LANES && bytes == 4 && one_pass(address)) ++units;
+    else units += passes(address, count, bytes);
 }
 
 inline bool in_step(const uint32_t* what) {
@@ -93,7 +99,8 @@ inline bool in_step(const uint32_t* what) {
     return !difference;
 }
 
-// Reads what can be told already: a lane that stopped because its notes were full may be at the same place again with its next one.
+// Reads what can be told already: a lane that stopped because its notes were full may be at the same place again with its
+// next one.
 inline void read_notes(int warp) {
     Notes& n = notes[warp];
     int *count = noted[warp], least = count[0];
@@ -112,7 +119,8 @@ inline void read_notes(int warp) {
         if (what == ~0u || more_to_come) break;
         int together = 0;
         for (int lane = 0; lane < LANES; ++lane)
-            if (next[lane] < count[lane] && n.what[next[lane]][lane] == what) addresses[together++] = n.address[next[lane]++][lane];
+            if (next[lane] < count[lane] && n.what[next[lane]][lane] == what)
+                addresses[together++] = n.address[next[lane]++][lane];
         request(what, addresses, together);
     }
     for (int lane = 0; lane < LANES; ++lane) {

@@ -1,7 +1,8 @@
-// What the parts of the runtime share: a launch as Python describes it, an error as Python reads it, a thread, the block at work.
+// What the parts of the runtime share: a launch as Python describes it, an error as Python reads it, a thread, the block at
+// work.
 //
-// Blocks run one after another, the threads of a block take turns on one operating-system thread. So there is one of everything:
-// one block, one error, one set of threads. A lock in Python keeps two launches apart.
+// Blocks run one after another, the threads of a block take turns on one operating-system thread. So there is one of
+// everything: one block, one error, one set of threads. A lock in Python keeps two launches apart.
 #pragma once
 #include <setjmp.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ struct Region {  // memory that a kernel may touch; Python fills one per array a
 enum Fault : int {  // known to Python: report.py turns each into a sentence
     NOTHING, OUT_OF_BOUNDS, UNWRITTEN, RACE, PENDING_COPY, MISALIGNED, COPY_NOT_SHARED, COPY_NOT_GLOBAL,
     BARRIER_NOT_REACHED, BARRIERS_DIFFER, LANE_MISSING, OPERATIONS_DIFFER, NOT_IN_MASK, SIGNAL, STACK_FULL, TIME_LIMIT,
-    ASSERTION, TRAP, BAD_WIDTH,
+    ASSERTION, TRAP, BAD_WIDTH, INTERRUPTED,
 };
 enum Access : int { READ, WRITE, ATOMIC, COPY };
 

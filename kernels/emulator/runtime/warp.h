@@ -1,7 +1,8 @@
 // Warp operations: the lanes of a mask meet, and the last to arrive works out the result for all.
 //
-// Lanes that have finished are not waited for (they count as absent, as on a GPU since Volta). Two groups of lanes with disjoint
-// masks may meet at different calls at the same time. Lanes whose masks overlap must be at the same call with the same mask.
+// Lanes that have finished are not waited for (they count as absent, as on a GPU since Volta). Two groups of lanes with
+// disjoint masks may meet at different calls at the same time. Lanes whose masks overlap must be at the same call with the
+// same mask.
 #pragma once
 #include "../device/warp_kinds.h"
 #include "schedule.h"
