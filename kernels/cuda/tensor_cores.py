@@ -11,25 +11,31 @@ Products carry 10 bits of mantissa, so results differ from fp32 by about 1e-3 of
 than 15 rows or columns of the input at once does not fit the tables' bits: those convolutions are computed in fp32.
 """
 
-from dataclasses import replace
-from functools import lru_cache
-
 import numpy as np
 
 from kernels.backends import Array
-from kernels.cuda import convolution, geometry, pooling, tiles, weight_grad
+from kernels.cuda import convolution, pooling, tiles, weight_grad
 from kernels.cuda.device import Device
 from kernels.cuda.few_maps import to_colours_fits
-from kernels.cuda.geometry import Plan, Sides
-from kernels.cuda.products import NOTHING, add_splits
+from kernels.cuda.geometry import Sides
+from kernels.cuda.products import add_splits
+from kernels.cuda.tensor_plans import (
+    DEPTH,
+    PLACE,
+    REACH,
+    DeepPlan,
+    forward,
+    places_of_pixels,
+    places_of_taps,
+    transposed,
+    turned,
+)
 from kernels.cuda.tiles import Tile
+from kernels.cuda.unpooling import Pooled
 from kernels.sizes import conv_output_size
 
 CONV_FILE, WEIGHT_GRAD_FILE = "tensor_cores_conv.cu", "tensor_cores_weight_grad.cu"
-DEPTH, BUFFERS = 16, 4  # as in tensor_cores.cuh
-REACH = 15  # rows, or columns, that a table's bits can tell apart
-PLACE = np.dtype([("offset", np.int32), ("bits", np.int32)])
-NOWHERE = -(2**31)  # the bit that no pixel has
+BUFFERS = 4  # as in tensor_cores.cuh
 SUMS = np.dtype([(name, np.int32) for name in ("filters", "taps", "pixels", "map", "x_image", "dy_image", "part", "quads")])
 # `issued`: instructions of one thread for one step of 16 in the code that NVRTC 13.0 makes for sm_90, or where that is longer
 # the time of its mma, estimated at 6.5 cycles each.
@@ -95,7 +101,7 @@ def deconv_step(
     """
     pool, (filters, channels, *window) = (pool_size, pool_stride, pool_pad), w.shape
     maps = conv_output_size(size, tuple(window), stride, pad)
-    in_the_reads = convolution.computing_pays(y.shape, w.shape, maps, stride, size)
+    in_the_reads = convolution.computing_pays(Pooled(y, switches, *pool, maps, collisions), w.shape, stride, size)
     if in_the_reads or max(window) > REACH or to_colours_fits(filters, channels, tuple(window), stride):
         return convolution.deconv_step(device, y, switches, *pool, w, stride, pad, size, collisions)
     signal = pooling.unpool2d(device, y, switches, *pool, maps, collisions, rectify=True)
@@ -140,11 +146,8 @@ def linear_weight_grad(device: Device, x: Array, dy: Array) -> Array:
     if images == 0:
         return device.arrays.zeros((outputs, features), np.float32)
     dw = device.empty((1, outputs, 1, features))
-    plan = forward(images, (1, features), outputs, (1, 1), (1, 1), (0, 0), (1, features))
-    taps = plan.taps.copy()
-    taps["weight"] = np.where(taps["weight"] < 0, -1, taps["weight"] * outputs)
-    turned = replace(plan, key=("turned", *plan.key), taps=taps, filter_step=1)  # dy runs along the filters, not the taps
-    implicit_product(device, x, dy, None, dw, turned, False)
+    plan = turned(images, (1, features), outputs, (1, 1), (1, 1), (0, 0), (1, features))
+    implicit_product(device, x, dy, None, dw, plan, False)
     return dw.reshape(outputs, features)
 
 
@@ -154,7 +157,7 @@ def implicit_product(
     w: Array,
     b: Array | None,
     y: Array,
-    plan: Plan,
+    plan: DeepPlan,
     rectify: bool,
     chosen: tuple[Tile, int] | None = None,
 ) -> None:
@@ -162,22 +165,29 @@ def implicit_product(
     images = x.size // (plan.maps * plan.size[0] * plan.size[1])
     pixels, steps = plan.pixels(images), int(plan.phases["taps"].max()) // DEPTH
     tile, splits = chosen or tiles.choose(CONVOLUTION, pixels, plan.filters, steps, len(plan.phases))
-    first = first_row, first_column = _corner(plan.taps)
-    places = device.table(("tensor places", plan.key), lambda: _places(plan.taps, first_row, first_column).view(np.int32))
+    places = device.table(("tensor places", plan.key), lambda: places_of_taps(plan).view(np.int32))
     phases = device.table(("tensor phases", plan.key), lambda: plan.phases.view(np.int32))
     packed = pack_rounded(device, w, plan, tile.columns)
     sums = y if splits == 1 else device.empty((splits, *y.shape))
-    bias = NOTHING if b is None else b
     device.launch(
         CONV_FILE,
         f"tensor_conv_{tile.name}",
         (-(-pixels // tile.rows) * len(plan.phases) * -(-plan.filters // tile.columns), 1, splits),
         (tile.threads,),
-        (x, packed, bias, sums, places, phases, plan.struct(images, packed.shape[1], splits, rectify), *map(np.int32, first)),
+        (
+            x,
+            packed,
+            b,
+            sums,
+            places,
+            phases,
+            plan.struct(images, packed.shape[1], splits, rectify),
+            *map(np.int32, plan.corner),
+        ),
         shared_bytes(tile),
     )
     if splits > 1:
-        add_splits(device, sums, bias, y, y[0, 0].size, rectify)
+        add_splits(device, sums, b, y, y[0, 0].size, rectify)
 
 
 def shared_bytes(tile: Tile) -> int:
@@ -186,7 +196,7 @@ def shared_bytes(tile: Tile) -> int:
     return max(steps, tile.columns * (tile.rows + 4) * 4)
 
 
-def pack_rounded(device: Device, w: Array, plan: Plan, columns: int) -> Array:
+def pack_rounded(device: Device, w: Array, plan: DeepPlan, columns: int) -> Array:
     """The weights in TF32 as [step][filter][16 taps], filters filled up with zeros to a multiple of `columns`."""
     pitch = -(-plan.filters // columns) * columns
     packed = device.empty((max(plan.taps.size // DEPTH, 1), pitch, DEPTH))
@@ -198,7 +208,7 @@ def pack_rounded(device: Device, w: Array, plan: Plan, columns: int) -> Array:
 
 
 def correlate(
-    device: Device, x: Array, dy: Array, b: Array | None, dw: Array, plan: Plan, chosen: tuple[Tile, int] | None = None
+    device: Device, x: Array, dy: Array, b: Array | None, dw: Array, plan: DeepPlan, chosen: tuple[Tile, int] | None = None
 ) -> None:
     """dw (filters, taps) = the gradient for the filters of the convolution `plan`, plus b for each tap."""
     (height, width), (p, q) = plan.size, plan.out_size
@@ -207,13 +217,9 @@ def correlate(
     tile, parts = chosen or weight_grad.choose(WEIGHT_GRAD, taps, plan.filters, pixels, DEPTH)
     part, parts = weight_grad.share(pixels, parts, DEPTH)
     across = -(-taps // tile.rows)
-    corner = _corner(plan.taps)
-    tap_places = device.table(
-        ("tensor places", plan.key, tile.rows), lambda: _places(plan.taps, *corner, across * tile.rows).view(np.int32)
-    )
-    pixel_places = device.table(
-        ("tensor pixels", plan.key), lambda: _pixels(plan.out_size, plan.step, plan.size, *corner).view(np.int32)
-    )
+    length = across * tile.rows
+    tap_places = device.table(("tensor places", plan.key, length), lambda: places_of_taps(plan, length).view(np.int32))
+    pixel_places = device.table(("tensor pixels", plan.key), lambda: places_of_pixels(plan).view(np.int32))
     image = plan.maps * height * width, plan.filters * p * q
     sums = np.array((plan.filters, taps, pixels, p * q, *image, part, p * q % 4 == 0 and _address(dy) % 16 == 0), SUMS)
     partial = dw if parts == 1 and b is None else device.empty((parts, *dw.shape))
@@ -226,65 +232,9 @@ def correlate(
         BUFFERS * DEPTH * (tile.rows + 2 + tile.columns) * 4 + tile.rows * PLACE.itemsize,
     )
     if partial is not dw:
-        add_splits(device, partial, NOTHING if b is None else b, dw, 1, False)
-
-
-@lru_cache(128)
-def forward(maps: int, size: Sides, filters: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
-    """geometry.forward with its taps filled up to whole steps."""
-    return deepened(geometry.forward(maps, size, filters, window, stride, pad, out_size))
-
-
-@lru_cache(128)
-def transposed(filters: int, size: Sides, channels: int, window: Sides, stride: Sides, pad: Sides, out_size: Sides) -> Plan:
-    """geometry.transposed with its taps filled up to whole steps."""
-    return deepened(geometry.transposed(filters, size, channels, window, stride, pad, out_size))
-
-
-def deepened(plan: Plan) -> Plan:
-    """The plan with each phase's taps filled up to a multiple of DEPTH."""
-    parts, phases, first = [], plan.phases.copy(), 0
-    for phase in phases:
-        taps = plan.taps[phase["first_tap"] :][: phase["taps"]]
-        taps = taps[taps["weight"] >= 0]
-        whole = np.zeros(-(-taps.size // DEPTH) * DEPTH, geometry.TAP)
-        whole["row"], whole["weight"] = geometry.OUTSIDE, -1
-        whole[: taps.size] = taps
-        phase["first_tap"], phase["taps"] = first, whole.size
-        parts.append(whole)
-        first += whole.size
-    return replace(plan, taps=np.concatenate(parts), phases=phases)
+        add_splits(device, partial, b, dw, 1, False)
 
 
 def _address(array: Array) -> int:
     interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
     return interface["data"][0]
-
-
-def _corner(taps: np.ndarray) -> tuple[int, int]:
-    """The first row and column of any tap: what bit 0 stands for."""
-    real = taps[taps["weight"] >= 0]
-    return (int(real["row"].min()), int(real["column"].min())) if real.size else (0, 0)
-
-
-def _places(taps: np.ndarray, first_row: int, first_column: int, length: int = 1) -> np.ndarray:
-    """What the kernels read of a tap: where it lies, and the bits of its row and column (tensor_cores.cuh)."""
-    places = np.zeros(max(taps.size, length), PLACE)
-    places["bits"] = NOWHERE
-    real = taps["weight"] >= 0
-    rows, columns = taps["row"][real] - first_row, taps["column"][real] - first_column
-    places["offset"][: taps.size] = taps["offset"]
-    places["bits"][: taps.size][real] = 1 << rows | 1 << (16 + columns)
-    return places
-
-
-def _pixels(out: Sides, step: Sides, size: Sides, first_row: int, first_column: int) -> np.ndarray:
-    """Where the filter stands for each output pixel, and the bits of the rows and columns inside the image, seen from there."""
-    p, q = np.indices(out).reshape(2, -1)
-    reach = np.arange(REACH)
-    rows = p[:, None] * step[0] + first_row + reach
-    columns = q[:, None] * step[1] + first_column + reach
-    bits = ((rows >= 0) & (rows < size[0])) @ (1 << reach) | ((columns >= 0) & (columns < size[1])) @ (1 << (16 + reach))
-    places = np.zeros(p.size, PLACE)
-    places["offset"], places["bits"] = p * step[0] * size[1] + q * step[1], bits
-    return places
