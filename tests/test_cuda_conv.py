@@ -146,7 +146,11 @@ def recorded(monkeypatch):
 
 
 POOL = (3, 2), (2, 1), (1, 1)
-MORE_POOLS = (POOL, ((2, 2), (2, 2), (0, 0)), ((3, 3), (4, 5), (1, 0)))  # the last leaves positions that no window covers
+PAPERS = (3, 3), (2, 2), (1, 1)
+MORE_POOLS = (
+    *(POOL, ((2, 2), (2, 2), (0, 0)), PAPERS, ((3, 3), (2, 2), (2, 0))),
+    ((3, 3), (4, 5), (1, 0)),  # leaves positions that no window covers
+)
 
 
 def pooled_step(device, like, w, computed, pool=POOL, collisions="sum", stride=(2, 1), pad=(1, 2), size=(11, 7)):
@@ -173,12 +177,16 @@ def test_the_unpooled_map_may_be_computed_where_it_is_read(devices, channels, co
 
 
 def test_computing_the_unpooled_map_pays_for_small_work_and_few_colours():
-    zfnet = (128, 96, 55, 55), (96, 3, 7, 7), (110, 110), (2, 2), (224, 224)
-    one = (1, *zfnet[0][1:]), *zfnet[1:]
-    assert not convolution.computing_pays(*zfnet)  # see the docstring: near to paying, not more
-    assert convolution.computing_pays((1, 48, 16, 16), (48, 3, 7, 7), (32, 32), (2, 2), (64, 64))
-    assert convolution.computing_pays(*one)
-    assert not convolution.computing_pays((128, 256, 13, 13), (256, 96, 5, 5), (26, 26), (2, 2), (55, 55))
+    def pays(y, w, whole, stride, size, pool=PAPERS):
+        switches = np.broadcast_to(np.uint8(0), y)
+        pooled = Pooled(np.broadcast_to(np.float32(0), y), switches, *pool, whole, "sum")
+        return convolution.computing_pays(pooled, w, stride, size)
+
+    last = (96, 3, 7, 7), (110, 110), (2, 2), (224, 224)
+    assert pays((128, 96, 55, 55), *last)
+    assert not pays((128, 96, 55, 55), *last, ((3, 2), (2, 2), (1, 1)))
+    assert not pays((128, 256, 13, 13), (256, 96, 5, 5), (26, 26), (2, 2), (55, 55))
+    assert pays((1, 20, 4, 4), (20, 10, 3, 3), (7, 7), (1, 1), (7, 7))
 
 
 @pytest.mark.parametrize("splits", [1, 3])
@@ -244,7 +252,7 @@ BUGS = {
     "filters are packed without their last": ("conv", "filter < filters ?", "filter < filters - 1 ?"),
     "fill-up taps read a weight": ("conv", "weight >= 0 && filter", "filter"),
     "linear: no bound for the sum": ("linear", "side < count && sum + i < end", "side < count"),
-    "linear: no bound for the side": ("linear", "side + i * (THREADS / STEP) < count && sum < end", "sum < end"),
+    "linear: no bound for the side": ("linear", "side + i * LINES < count && sum < end", "sum < end"),
     "linear: sides swapped": ("linear", "(size_t)column * p.rows + row", "(size_t)row * p.columns + column"),
     "first layer: patch read before it is there": ("few", "cp_async_wait<0>();\n    __syncthreads();", "cp_async_wait<0>();"),
     "first layer: no bound for the row": ("few", "int(unsigned(row) < unsigned(p.height)) &", ""),
@@ -258,6 +266,10 @@ BUGS = {
     "step: rows and columns of the cover swapped": ("step", "covers, covers + g.height", "covers + g.height, covers"),
     "step: not rectified": ("step", "return gathered.result(true);", "return gathered.result(false);"),
     "step: the last window is not asked": ("step", "i <= down.last", "i < down.last"),
+    "cells: a window's last row forgotten": ("cells", "r < 3 && s < 3 &&", "r < 2 && s < 3 &&"),
+    "cells: the padding of the pool forgotten": ("cells", "(top + u) * 2 - pool.pad_h", "(top + u) * 2"),
+    "cells: no bound for the window": ("cells", "int(unsigned(i) < unsigned(pool.height)) & int(", "int("),
+    "cells: beside the input is not zero": ("cells", "in ? gathered.result(true) : 0.f;\n", "1.f;\n"),
     "step: the padding of the pool forgotten": ("step", "p + pool.pad_h - i", "p - i"),
 }  # fmt: skip
 
@@ -276,6 +288,11 @@ def check_step(device):
     same("step", pooled_step(device, dy, w, True), pooled_step(Emulated(), dy, w, False))
 
 
+def check_cells(device):
+    _, w, _, dy = conv_arguments((2, 3, 11, 7), 9, (3, 3), (2, 1), (1, 2))
+    same("step", pooled_step(device, dy, w, True, PAPERS), pooled_step(Emulated(), dy, w, False, PAPERS))
+
+
 def check_no_steps(device):
     """Fewer than two taps for three parts: some parts sum nothing."""
     check_convolutions(device, ((2, 4, 13, 10), 5, (2, 1), (3, 4), (1, 0)))
@@ -289,6 +306,7 @@ CHECKS = {
     "few": (lambda device: check_convolutions(device, FEW["zfnet's first layer"]), SMALL, 1),
     "colours": (lambda device: check_convolutions(device, ((1, 3, 20, 20), 9, (3, 3), (2, 2), (1, 0))), SMALL, 1),
     "step": (check_step, SMALL, 1),
+    "cells": (check_cells, SMALL, 1),
 }  # fmt: skip
 
 

@@ -15,7 +15,9 @@ from kernels.sizes import conv_output_size
 
 # What a number computed where it is read costs, against one stored and read back: instructions of a thread, and bytes. An H200
 # issues about 2.9e13 instructions of threads in a second (132 multiprocessors, four warps, 1.7 GHz) and moves 4.3e12 bytes.
-COMPUTED_INSTRUCTIONS = 40
+COMPUTED_INSTRUCTIONS = 140  # for a 3x3 window with stride 2: four windows are asked
+CELL_INSTRUCTIONS = 45  # a quarter of a cell of 2 x 2 positions, which share them
+NO_MAP_STORED = 1.25  # what it may cost more, for the memory of the map
 INSTRUCTIONS_PER_S = 2.9e13
 BYTES_PER_S = 4.3e12
 LAUNCH_S = 3e-6
@@ -57,27 +59,30 @@ def deconv_step(
 ) -> Array:
     """conv2d_transpose(relu(unpool2d(y, switches)), w): y, switches (N,K,P,Q), w (K,C,R,S), size (H,W) -> dx (N,C,H,W)."""
     small = conv_output_size(size, tuple(w.shape[2:]), stride, pad)
-    if len(y) and computing_pays(y.shape, w.shape, small, stride, size):
-        return _downwards(
-            device, Pooled(y, switches, pool_size, pool_stride, pool_pad, small, collisions), small, w, stride, pad, size
-        )
+    pooled = Pooled(y, switches, pool_size, pool_stride, pool_pad, small, collisions)
+    if len(y) and computing_pays(pooled, w.shape, stride, size):
+        return _downwards(device, pooled, small, w, stride, pad, size)
     dy = pooling.unpool2d(device, y, switches, pool_size, pool_stride, pool_pad, small, collisions, rectify=True)
     return conv2d_transpose(device, dy, w, stride, pad, size)
 
 
-def computing_pays(pooled: tuple[int, ...], w: tuple[int, ...], small: Sides, stride: Sides, size: Sides) -> bool:
+def computing_pays(pooled: Pooled, w: tuple[int, ...], stride: Sides, size: Sides) -> bool:
     """Whether to compute the unpooled map where it is read, instead of storing it; by counting, nobody has timed it.
 
-    In the product on tiles each tap asks for its number anew, in to_colours.cu each block once: there it comes near to paying
-    for whole batches, and pays for few and small maps, where a launch is what counts.
+    In the product on tiles every tap asks for its number anew: that pays only where a launch is what counts. In to_colours.cu
+    a block computes each number once, for the paper's pooling a cell of four at a time: that comes out even.
     """
-    images, filters, channels, window = *pooled[:2], w[1], (w[2], w[3])
-    numbers = images * filters * small[0] * small[1]
-    if few_maps.to_colours_fits(filters, channels, window, stride):
-        asked = 1.4 * numbers  # once, and the patch's border
+    filters, channels, *window = w
+    numbers = len(pooled.y) * filters * pooled.whole[0] * pooled.whole[1]
+    if few_maps.to_colours_fits(filters, channels, (window[0], window[1]), stride):
+        asked = 1.3 * numbers  # once, and the patch's border
+        each = CELL_INSTRUCTIONS if pooled.like_the_papers else COMPUTED_INSTRUCTIONS
     else:
-        asked = images * filters * size[0] * size[1] * window[0] * window[1] / (stride[0] * stride[1]) * -(-channels // 128)
-    return asked * COMPUTED_INSTRUCTIONS / INSTRUCTIONS_PER_S < LAUNCH_S + 2 * 4 * numbers / BYTES_PER_S
+        taps = window[0] * window[1] / (stride[0] * stride[1])
+        asked = len(pooled.y) * filters * size[0] * size[1] * taps * -(-channels // 128)
+        each = COMPUTED_INSTRUCTIONS
+    storing_s = LAUNCH_S + 2 * 4 * numbers / BYTES_PER_S
+    return asked * each / INSTRUCTIONS_PER_S < NO_MAP_STORED * storing_s
 
 
 def _downwards(device: Device, dy: Array | Pooled, small: Sides, w: Array, stride: Sides, pad: Sides, size: Sides) -> Array:

@@ -1,8 +1,8 @@
 // The deconvnet's step down: conv2d_transpose of relu(unpool(y)), without storing the unpooled map.
 //
 // The product of implicit_product.cuh, whose numbers are not copied but computed where they are needed: a position asks the pooling
-// windows that cover it (unpooled.cuh). It saves writing and reading the map, and costs about 40 instructions for every number of A,
-// which each tap of each tile of filters asks for again. convolution.py says when that pays.
+// windows that cover it (unpooled.cuh). It saves writing and reading the map, and costs about 140 instructions for every number of
+// A, which each tap of each tile of filters asks for again. convolution.py says when that pays: where little is to be done.
 #include "implicit_product.cuh"
 #include "unpooled.cuh"
 
@@ -23,6 +23,7 @@ struct Computed {
         convolve<BM, BN, NT>(source, packed, nullptr, dx, taps, phases, g);                                                 \
     }
 DECONV_TILE(128, 128, 8, 256, 2)
+DECONV_TILE(128, 96, 12, 128, 3)
 DECONV_TILE(128, 64, 8, 128, 4)
 DECONV_TILE(64, 64, 4, 128, 5)
 DECONV_TILE(128, 32, 4, 128, 5)

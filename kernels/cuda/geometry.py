@@ -51,8 +51,8 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps of the longest phase."""
-        return int(self.phases["taps"].max()) // STEP
+        """Steps of a phase, on average; at least one."""
+        return max(1, round(int(self.phases["taps"].sum()) / len(self.phases) / STEP))
 
     def pixels(self, images: int) -> int:
         """Output pixels of the largest phase."""

@@ -34,16 +34,20 @@ __device__ __forceinline__ void convolve(
     const int own_row = t % BM, own_tap = t / BM * TAPS_EACH;  // copies a[own_tap ...][own_row]
     const Pixel pixel = locate(first_pixel + own_row, phase, g);
     if (own_tap == 0) places[own_row] = pixel.place;
-    const int b_tap = t / (BN / 4), b_column = t % (BN / 4) * 4;  // copies b[b_tap][b_column ... + 3]
     const Tap* next_taps = taps + share.first_tap + own_tap;
+    constexpr int TOGETHER = NT > 8 ? 4 : TAPS_EACH;  // a tap takes four registers until its copy is started
+    constexpr int AT_ONCE = Sums::THREADS >= BN * 2 ? STEP : STEP / 2;  // taps of b that the threads copy at once, 16 bytes each
+    const int b_tap = t / (BN / 4), b_column = t % (BN / 4) * 4;        // copies b[b_tap, b_tap + AT_ONCE][b_column ... + 3]
     const float* next_weights = packed + (size_t)(share.first_tap + b_tap) * g.pitch + first_filter + b_column;
 
     Sums tile;
     sum_steps<BM, BN>(tile, share.steps, a[0][0], b[0][0], [&](int stage) {
-#pragma unroll
+#pragma unroll TOGETHER
         for (int i = 0; i < TAPS_EACH; ++i)
             source.copy(&a[stage][own_tap + i][own_row], pixel, next_taps[i], g);
-        if (Sums::THREADS == BN * 2 || b_tap < STEP) cp_async<16>(&b[stage][b_tap][b_column], next_weights);
+        if (Sums::THREADS == AT_ONCE * (BN / 4) || b_tap < AT_ONCE)
+#pragma unroll
+            for (int i = 0; i < STEP; i += AT_ONCE) cp_async<16>(&b[stage][b_tap + i][b_column], next_weights + i * g.pitch);
         next_taps += STEP;
         next_weights += STEP * g.pitch;
     });

@@ -19,8 +19,8 @@ template <int SIDE, int THREADS, bool ALONG_SUM>
 struct Operand {
     static constexpr int PITCH = ALONG_SUM ? SIDE + 4 : SIDE, EACH = SIDE * STEP / THREADS;
     const float* next;  // what this thread copies first in the next step
-    size_t stride;      // to what it copies second
-    int place, place_step;  // of both in a step of shared memory
+    int stride;         // from one line of the array to the next
+    int place;          // of it in a step of shared memory
     int side, sum, count, end;
 
     __device__ __forceinline__ Operand(const float* array, int first, int count_, int length, int begin, int end_) {
@@ -28,18 +28,18 @@ struct Operand {
         const int own_side = ALONG_SUM ? t / STEP : t % SIDE, own_sum = ALONG_SUM ? t % STEP : t / SIDE * EACH;
         side = first + own_side, sum = begin + own_sum, count = count_, end = end_;
         next = array + (ALONG_SUM ? (size_t)side * length + sum : (size_t)sum * count + side);
-        stride = ALONG_SUM ? (size_t)(THREADS / STEP) * length : count;
+        stride = ALONG_SUM ? length : count;
         place = own_sum * PITCH + own_side;
-        place_step = ALONG_SUM ? THREADS / STEP : PITCH;
     }
     // Numbers beyond the array's sides and beyond this block's part of the sum are zeros.
     __device__ __forceinline__ void copy(float* shared) {
+        constexpr int LINES = ALONG_SUM ? THREADS / STEP : 1;  // from what it copies first to what it copies second
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            const bool in = ALONG_SUM ? side + i * (THREADS / STEP) < count && sum < end : side < count && sum + i < end;
-            cp_async<4>(shared + place + i * place_step, next + i * stride, in);
+            const bool in = ALONG_SUM ? side + i * LINES < count && sum < end : side < count && sum + i < end;
+            cp_async<4>(shared + place + i * (ALONG_SUM ? LINES : PITCH), next + (size_t)(i * LINES) * stride, in);
         }
-        next += ALONG_SUM ? STEP : STEP * stride;
+        next += ALONG_SUM ? STEP : (size_t)STEP * stride;
         sum += STEP;
     }
 };

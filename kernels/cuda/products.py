@@ -7,7 +7,6 @@ from kernels.cuda.device import Device
 from kernels.cuda.geometry import Plan
 
 FILE = "packing.cu"
-NOTHING = None  # a null pointer: no bias
 
 
 def tables(device: Device, plan: Plan) -> tuple[Array, Array]:
@@ -34,7 +33,7 @@ def pack_taps(device: Device, w: Array, taps: Array, count: int, filters: int, f
     return packed
 
 
-def add_splits(device: Device, partial: Array, bias: Array, y: Array, plane: int, rectify: bool) -> None:
+def add_splits(device: Device, partial: Array, bias: Array | None, y: Array, plane: int, rectify: bool) -> None:
     """y (N, filters, ...) = the sum of partial[0], partial[1], ... in this order, plus bias, perhaps rectified."""
     numbers = len(partial), y.size, y.shape[1], plane, rectify
     device.launch(FILE, "add_splits", (-(-y.size // 256),), (256,), (partial, bias, y, *map(np.int32, numbers)))

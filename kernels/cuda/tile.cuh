@@ -17,7 +17,7 @@ template <int BM_, int BN_, int NT_>
 struct Tile {
     static constexpr int BM = BM_, BN = BN_, NT = NT_, THREADS = BM / 8 * (BN / NT), QUADS = NT / 4;
     static constexpr int WARPS_DOWN = BM / 64;
-    static_assert(BM % 64 == 0 && BN % (4 * NT) == 0 && (NT == 4 || NT == 8), "warps are 64 x 4*NT");
+    static_assert(BM % 64 == 0 && BN % (4 * NT) == 0 && NT % 4 == 0, "warps are 64 x 4*NT");
 
     int row, column;  // this thread's first row and column in the tile
     float sums[8][NT];

@@ -12,6 +12,9 @@
 //
 // Weights lie as [group of phases][map][phase][filter column][filter row][4 colours], so a few maps' are one piece of memory.
 // unpooled_to_colours computes the patch from pooled values and switches instead of copying it: each number once for a block.
+//
+// What the compiler makes of a run of four taps (NVRTC 13.0, sm_90, three colours): 96 multiply-adds, 11 reads of 4 bytes and 4 of 16
+// from shared memory, 14 other instructions. No spills.
 #include "runs.cuh"
 #include "unpooled.cuh"
 
@@ -38,19 +41,92 @@ struct Downwards {
     int tiles_across, tiles;               // of one image
 };
 
+// The part of the input that a block keeps: `maps` maps from the first one on, each [patch_rows][PITCH], of which `columns` are used.
+struct Patch {
+    float* shared;
+    int map, maps;            // counted through all images
+    int row, column;          // of its corner in the input
+    int rows, columns;
+};
+
+// Calls f(map, row, column) for every number of `maps` tables of rows x columns, shared out among the threads.
+template <class F>
+__device__ __forceinline__ void share_out(int maps, int rows, int columns, F f) {
+    int column = threadIdx.x % columns, row = threadIdx.x / columns % rows, map = threadIdx.x / columns / rows;
+    while (map < maps) {
+        f(map, row, column);
+        for (column += THREADS; column >= columns; column -= columns)
+            if (++row == rows) row = 0, ++map;
+    }
+}
+
 struct Stored {  // dy as it is
     const float* dy;
-    __device__ __forceinline__ void copy(float* shared, int image, int map, int row, int column, const Downwards& p) const {
-        const bool in = int(unsigned(row) < unsigned(p.height)) & int(unsigned(column) < unsigned(p.width));
-        cp_async<4>(shared, dy + ((image * p.maps + map) * p.height + row) * p.width + column, in);
+    __device__ __forceinline__ void bring(const Patch& patch, const Downwards& p) const {
+        share_out(patch.maps, patch.rows, patch.columns, [&](int map, int row, int column) {
+            const int i = patch.row + row, j = patch.column + column;
+            const bool in = int(unsigned(i) < unsigned(p.height)) & int(unsigned(j) < unsigned(p.width));
+            const float* const source = dy + ((patch.map + map) * p.height + i) * p.width + j;
+            cp_async<4>(&patch.shared[(map * patch.rows + row) * PITCH + column], source, in);
+        });
     }
 };
+
 struct Computed {  // dy = relu(unpool(y))
-    Unpooled unpooled;
-    __device__ __forceinline__ void copy(float* shared, int image, int map, int row, int column, const Downwards& p) const {
-        const bool in = int(unsigned(row) < unsigned(p.height)) & int(unsigned(column) < unsigned(p.width));
-        const int plane = unpooled.pool.height * unpooled.pool.width;
-        *shared = in ? unpooled.at((image * p.maps + map) * plane, row, column) : 0.f;
+    Unpooled from;
+    __device__ __forceinline__ void bring(const Patch& patch, const Downwards& p) const {
+        const Pool& pool = from.pool;
+        const bool papers = pool.size_h == 3 && pool.size_w == 3 && pool.stride_h == 2 && pool.stride_w == 2 && pool.rule == SUM;
+        if (papers) return bring_cells(patch, p);
+        share_out(patch.maps, patch.rows, patch.columns, [&](int map, int row, int column) {
+            const int i = patch.row + row, j = patch.column + column;
+            const bool in = unsigned(i) < unsigned(p.height) && unsigned(j) < unsigned(p.width);
+            const int first = (patch.map + map) * pool.height * pool.width;
+            patch.shared[(map * patch.rows + row) * PITCH + column] = in ? from.at(first, i, j) : 0.f;
+        });
+    }
+    // The pooling of the paper, where windows meet the sum: four windows cover a cell of 2 x 2 positions and are read once for it.
+    //
+    //     window (u-1, v-1)  reaches  position (0, 0)              rows 2u - pad and 2u - pad + 1 are cell row u; window w begins at
+    //     window (u-1, v)             (0, 0) and (0, 1)            row 2w - pad, so window u - 1 reaches the first of them with
+    //     window (u, v)               all four                     its last row, r = 2
+    __device__ __forceinline__ void bring_cells(const Patch& patch, const Downwards& p) const {
+        const Pool& pool = from.pool;
+        const int top = (patch.row + pool.pad_h) >> 1, left = (patch.column + pool.pad_w) >> 1;  // the first cell
+        const int down = ((patch.row + patch.rows - 1 + pool.pad_h) >> 1) - top + 1;
+        const int across = ((patch.column + patch.columns - 1 + pool.pad_w) >> 1) - left + 1;
+        share_out(patch.maps, down, across, [&](int map, int u, int v) {
+            float value[2][2];
+            int place[2][2];
+#pragma unroll
+            for (int m = 0; m < 2; ++m)
+#pragma unroll
+                for (int n = 0; n < 2; ++n) {
+                    const int i = top + u - 1 + m, j = left + v - 1 + n;
+                    const bool exists = int(unsigned(i) < unsigned(pool.height)) & int(unsigned(j) < unsigned(pool.width));
+                    const int window = ((patch.map + map) * pool.height + i) * pool.width + j;
+                    value[m][n] = exists ? from.y[window] : 0.f;
+                    place[m][n] = exists ? from.switches[window] : -1;  // names nothing
+                }
+            const int i = (top + u) * 2 - pool.pad_h, j = (left + v) * 2 - pool.pad_w;
+            float* const cell = &patch.shared[(map * patch.rows + i - patch.row) * PITCH + j - patch.column];
+#pragma unroll
+            for (int a = 0; a < 2; ++a)
+#pragma unroll
+                for (int b = 0; b < 2; ++b) {
+                    Gathered gathered{SUM};
+#pragma unroll
+                    for (int m = 0; m < 2; ++m)
+#pragma unroll
+                        for (int n = 0; n < 2; ++n) {
+                            const int r = a + (1 - m) * 2, s = b + (1 - n) * 2;  // where (a, b) lies in window (m, n)
+                            if (r < 3 && s < 3 && place[m][n] == r * 3 + s) gathered.take(value[m][n]);
+                        }
+                    const bool in = int(unsigned(i + a) < unsigned(p.height)) & int(unsigned(j + b) < unsigned(p.width));
+                    const unsigned row = i + a - patch.row, column = j + b - patch.column;
+                    if (row < unsigned(patch.rows) && column < unsigned(patch.columns)) cell[a * PITCH + b] = in ? gathered.result(true) : 0.f;
+                }
+        });
     }
 };
 
@@ -73,14 +149,9 @@ __device__ __forceinline__ void down(
         const int maps = min(p.maps_each, p.maps - first_map);
         for (int i = t * 4; i < maps * p.weights_each; i += THREADS * 4)
             cp_async<16>(&weights[i], packed + (size_t)first_map * p.weights_each + i);
-        const int columns = COLUMNS + p.more_columns;
-        int line = t / columns, column = t % columns;
-        for (int map = line / p.patch_rows, row = line % p.patch_rows; map < maps;) {
-            float* const place = &patch[(map * p.patch_rows + row) * PITCH + column];
-            source.copy(place, image, first_map + map, first_i + p.first_row + row, first_j + p.first_column + column, p);
-            for (column += THREADS; column >= columns; column -= columns)
-                if (++row == p.patch_rows) row = 0, ++map;
-        }
+        const Patch piece{patch, image * p.maps + first_map, maps, first_i + p.first_row, first_j + p.first_column, p.patch_rows,
+                          COLUMNS + p.more_columns};
+        source.bring(piece, p);
         cp_async_commit();
     };
 

@@ -9,7 +9,7 @@ struct Cover {
 };
 struct Pool {
     int height, width;                   // of the pooled maps
-    int size_w, stride_h, stride_w, pad_h, pad_w;
+    int size_h, size_w, stride_h, stride_w, pad_h, pad_w;
     int rule;                            // see gathered.cuh
 };
 
@@ -24,7 +24,9 @@ struct Unpooled {
     __device__ __forceinline__ float at(int map, int p, int q) const {
         const Cover down = rows[p], across = columns[q];
         Gathered gathered{pool.rule};
+#pragma unroll 1  // rarely more than two each way: copies of the loop would only fill the instruction cache
         for (int i = down.first; i <= down.last; ++i)
+#pragma unroll 1
             for (int j = across.first; j <= across.last; ++j) {
                 const int window = map + i * pool.width + j;
                 const int r = p + pool.pad_h - i * pool.stride_h, s = q + pool.pad_w - j * pool.stride_w;

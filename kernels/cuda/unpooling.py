@@ -9,7 +9,9 @@ from kernels.contract import COLLISIONS
 from kernels.cuda.device import Device
 
 Sides = tuple[int, int]
-POOL = np.dtype([(name, np.int32) for name in ("height", "width", "size_w", "stride_h", "stride_w", "pad_h", "pad_w", "rule")])
+POOL = np.dtype(
+    [(name, np.int32) for name in ("height", "width", "size_h", "size_w", "stride_h", "stride_w", "pad_h", "pad_w", "rule")]
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,14 @@ class Pooled:
     whole: Sides
     collisions: str
 
+    @property
+    def like_the_papers(self) -> bool:
+        """Whether to_colours.cu computes cells of four positions: windows of 3x3 with stride 2 that add up where they meet."""
+        return (self.size, self.stride, self.collisions) == ((3, 3), (2, 2), "sum")
+
     def struct(self) -> np.ndarray:
         rule = COLLISIONS.index(self.collisions)
-        return np.array((*self.y.shape[2:], self.size[1], *self.stride, *self.pad, rule), POOL)
+        return np.array((*self.y.shape[2:], *self.size, *self.stride, *self.pad, rule), POOL)
 
     def covers(self, device: Device) -> Array:
         """For each row of the map the first and last window that cover it, then for each column."""

@@ -12,7 +12,7 @@ from kernels.backends import Array
 from kernels.cuda import geometry
 from kernels.cuda.device import Device
 from kernels.cuda.geometry import TAP, Sides
-from kernels.cuda.products import NOTHING, add_splits
+from kernels.cuda.products import add_splits
 from kernels.cuda.tiles import Tile
 
 FILE = "weight_grad.cu"
@@ -53,7 +53,7 @@ def conv2d_weight_grad(
         STAGES * STEP * (tile.rows + 4 + tile.columns + 4) * 4 + _places(tile) * TAP.itemsize,
     )
     if parts > 1:
-        add_splits(device, partial, NOTHING, dw, 1, False)
+        add_splits(device, partial, None, dw, 1, False)
     return dw
 
 
