@@ -1,5 +1,6 @@
 """What is special to the `numba` implementation; that it agrees with `reference` is tested over all implementations."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -21,9 +22,12 @@ from kernels.numba_cpu import (
     products,
     relu,
     unpool,
+    unpool_sum,
     weight_grad,
 )
 from kernels.numba_cpu.machine import LANES, PLAIN, ROWS
+
+fully_connected = importlib.import_module("kernels.numba_cpu.linear")  # the package's `linear` is the operation
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,7 +103,7 @@ def test_read_only_arrays_are_taken_without_compiling_anew():
     for array in locked:
         array.flags.writeable = False
     assert all(same_bits(expected, every_operation(*locked)).values())
-    modules = (packing, pool, products, relu, unpool, weight_grad)
+    modules = (fully_connected, packing, pool, products, relu, unpool, unpool_sum, weight_grad)
     kernels = [value for module in modules for value in vars(module).values() if hasattr(value, "signatures")]
     assert sum(len(kernel.signatures) for kernel in kernels) > 0
     for kernel in kernels:
@@ -132,6 +136,37 @@ def test_few_filters_take_the_pixel_lanes_and_agree(shape, filters):
     assert few_channels.pays(filters, shape[2], shape[3], shape[3] + 2)
     y = numba_cpu.conv2d(x, w, b, (1, 1), (0, 1))
     np.testing.assert_allclose(y, numpy_blas.conv2d(x, w, b, (1, 1), (0, 1)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("images", [fully_connected.FEW - 1, fully_connected.FEW, 3 * LANES + 1])
+@pytest.mark.parametrize(("features", "outputs"), [(1, 1), (7, 4 * LANES), (fully_connected.STRETCH + 3, 5), (2 * LANES, 300)])
+def test_few_and_many_images_through_a_fully_connected_layer(images, features, outputs):
+    x, w, dy = numbers(images, features), numbers(outputs, features, seed=1), numbers(images, outputs, seed=2)
+    b = numbers(outputs, seed=3)
+    for one, other in (
+        (numba_cpu.linear(x, w, b), x @ w.T + b),
+        (numba_cpu.linear_input_grad(dy, w), dy @ w),
+        (numba_cpu.linear_weight_grad(x, dy), dy.T @ x),
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(3, 41, 2, 1), (1, 2, 40, 67), (70, 11, 9, 33), (2, 5, 1, 1)])
+@pytest.mark.parametrize(
+    ("size", "stride", "pad"), [((3, 3), (2, 2), (1, 1)), ((2, 4), (1, 2), (0, 3)), ((3, 2), (3, 1), (2, 1))]
+)
+def test_unpooling_at_the_edges_of_vectors_and_groups(shape, size, stride, pad):
+    """Whatever the switches, those that name places in the padding included."""
+    shape = (*shape[:2], max(shape[2], size[0] - 2 * pad[0]), max(shape[3], size[1] - 2 * pad[1]))
+    out = [(n + 2 * p - r) // s + 1 for n, r, s, p in zip(shape[2:], size, stride, pad, strict=True)]
+    y = numbers(*shape[:2], *out)
+    switches = np.random.default_rng(1).integers(0, size[0] * size[1], y.shape).astype(np.uint8)
+    assert unpool_sum.pays(out[1], size, stride) or out[1] < LANES // 2
+    for operation in ("unpool2d", "unpool_relu"):
+        arguments = y, switches, size, stride, pad, shape[2:], "sum"
+        np.testing.assert_allclose(
+            getattr(numba_cpu, operation)(*arguments), getattr(numpy_blas, operation)(*arguments), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_nan_reaches_only_the_places_whose_taps_read_it():
@@ -199,6 +234,58 @@ class TestVectorCode:
             pairs.append(np.concatenate([evens, odds]))
         np.testing.assert_array_equal(pairs[0].view(np.uint32), pairs[1].view(np.uint32))
 
+    @pytest.mark.parametrize("rectify", [False, True])
+    def test_zip(self, rectify):
+        evens, odds = numbers(2 * LANES), numbers(2 * LANES, seed=1)
+        evens[[2, 5]], odds[3] = (np.nan, -0.0), np.nan
+        results = []
+        for zip_halves in (moves.zip_halves, moves.plain_zip):
+            target = np.zeros(3 * LANES, np.float32)
+
+            @numba.njit
+            def run(target, zip_halves=zip_halves):
+                zip_halves(evens, 1, odds, 2, target, 3, rectify)
+
+            run(target)
+            results.append(target)
+        np.testing.assert_array_equal(results[0].view(np.uint32), results[1].view(np.uint32))
+
+    def test_sum_named(self):
+        rng = np.random.default_rng(0)
+        y, switches = numbers(12 * LANES), rng.integers(0, 4, 12 * LANES).astype(np.uint8)
+        y[rng.random(y.size) < 0.1] = np.nan
+        offsets, places = np.array([0, 7, LANES, 2, 31], np.int32), np.array([3, 1, 0, 2, 9], np.uint8)
+        for at, first, count in ((0, 0, 1), (3, 1, 3), (9, 0, 5)):
+            results = []
+            for sum_named in (moves.sum_named, moves.plain_sum_named):
+                sums = np.zeros((moves.SUMMED + 1) * LANES, np.float32)
+
+                @numba.njit
+                def run(sums, at, first, count, sum_named=sum_named):
+                    sum_named(y, switches, at, offsets, places, first, count, sums, 5)
+
+                run(sums, at, first, count)
+                results.append(sums)
+            np.testing.assert_array_equal(*results)
+
+    def test_stream_and_bytes(self):
+        source, target = numbers(5 * LANES), memory.aligned((5 * LANES,))
+        target.fill(0)
+        letters, copied = np.arange(3 * LANES).astype(np.uint8), np.zeros(3 * LANES, np.uint8)
+
+        @numba.njit
+        def run(source, target, letters, copied):
+            moves.stream(source, 3, target, LANES, 2)
+            moves.move_bytes(letters, 5, copied, 2)
+
+        run(source, target, letters, copied)
+        np.testing.assert_array_equal(target[LANES : 3 * LANES], source[3 : 3 + 2 * LANES])
+        np.testing.assert_array_equal(copied[2 : 2 + LANES], letters[5 : 5 + LANES])
+        assert not target[:LANES].any()
+        assert not target[3 * LANES :].any()
+        assert not copied[:2].any()
+        assert not copied[2 + LANES :].any()
+
     def test_best_of_window(self):
         rng = np.random.default_rng(0)
         source = rng.integers(-2, 3, 40 * LANES).astype(np.float32)  # many ties
@@ -260,6 +347,17 @@ def report(lanes):
     program = "import kernels.numba_cpu; print(kernels.numba_cpu.vector_code())"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} | ({} if lanes is None else {"MINIZF_VECTOR_LANES": lanes})
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_nothing_is_compiled_twice():
+    """A bare number for an argument makes Numba compile a second version for that very number."""
+    every_operation(*INPUTS)
+    modules = [module for name, module in sys.modules.items() if name.startswith("kernels.numba_cpu.")]
+    functions = {value for module in modules for value in vars(module).values() if hasattr(value, "signatures")}
+    compiled = {function for function in functions if not function.__name__.startswith("plain_")}  # tests here compile those
+    twice = {function.__name__: function.signatures for function in compiled if len(function.signatures) > 1}
+    assert len(compiled) > 30
+    assert not twice
 
 
 def test_says_which_vector_code_is_in_use():

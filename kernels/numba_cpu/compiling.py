@@ -15,11 +15,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
+import numpy as np
 from numba.core import event
 
 from kernels.numba_cpu import machine
 
 log = logging.getLogger("minizf.kernels")
+
+
+ZERO = np.int64(0)  # for a piece's argument; for a bare 0 Numba compiles the piece once more
 
 
 def _stamp() -> tuple[str, int]:

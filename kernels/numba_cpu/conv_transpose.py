@@ -2,12 +2,8 @@
 
     dx[n, c, h, w] = sum over k, r, s of dy[n, k, p, q] * w[k, c, r, s]   where p*sh + r - ph = h and q*sw + s - pw = w
 
-Which r can reach a row h depends only on (h + ph) mod sh: the rows fall into sh phases, the columns into sw. Within a phase,
-h = i*sh + a, the taps are r = rho, rho + sh, ... and each reads dy one row higher than the one before:
-
-    rho = (a + ph) mod sh        p = i + (a + ph) div sh - j        for r = rho + j*sh
-
-so every phase is a convolution of stride 1 over dy with its own share of the filters, flipped. No zeros are put between the
+Rows and columns fall into phases (phases.py), each of which is a convolution of stride 1 over dy with its own share of the
+filters, flipped. No zeros are put between the
 numbers of dy, and nothing is added to one place by two threads. A dy that is mostly zeros itself goes another way:
 `sparse_transpose.py`.
 """
@@ -21,7 +17,8 @@ from kernels.numba_cpu.conv import whole_panels
 from kernels.numba_cpu.few_channels import lanes_are_pixels
 from kernels.numba_cpu.machine import LANES
 from kernels.numba_cpu.memory import aligned
-from kernels.numba_cpu.packing import flat, padded
+from kernels.numba_cpu.packing import addresses, flat, padded
+from kernels.numba_cpu.phases import phases, reach
 from kernels.numba_cpu.products import lanes_are_filters, panel_vectors
 from kernels.numba_cpu.unpool import unpool_relu
 
@@ -35,9 +32,9 @@ def conv2d_transpose(dy, w, stride, pad, size):
         return dx
     if sparse_transpose.pays(dy, w, stride, size):
         return sparse_transpose.conv2d_transpose_sparse(dy, w, stride, pad, size)
-    rows = _phases(height, w.shape[2], stride[0], pad[0])
-    columns = _phases(width, w.shape[3], stride[1], pad[1])
-    (top, tall), (left, wide) = _reach(rows, p), _reach(columns, q)
+    rows = phases(height, w.shape[2], stride[0], pad[0])
+    columns = phases(width, w.shape[3], stride[1], pad[1])
+    (top, tall), (left, wide) = reach(rows, p), reach(columns, q)
     flat_pays = few_channels.pays(channels, rows[0][1], columns[0][1], wide)
     source = padded(dy, top, left, tall, wide, few_channels.SPAN if flat_pays else 0)
     vectors = panel_vectors(channels)
@@ -52,13 +49,13 @@ def conv2d_transpose(dy, w, stride, pad, size):
                 share = w[:, :, r :: stride[0], s :: stride[1]][:, :, ::-1, ::-1].transpose(1, 0, 2, 3).reshape(channels, -1)
                 lanes_are_pixels(
                     source, taps, few_channels.grouped(share), nothing, flat(dx), channels, images,
-                    (high, broad, filters * tall * wide, wide, filters), writes, height * width
+                    (high, broad, filters * tall * wide, wide, filters), writes, height * width, False
                 )  # fmt: skip
             else:
                 panels, panel_taps = _packed(w, r, s, stride, vectors)
                 lanes_are_filters(
-                    source, taps, panels, panel_taps, nothing, flat(dx), channels, vectors, images,
-                    (high, broad, filters * tall * wide, wide, 1, filters), writes, height * width
+                    source, taps, panels, panel_taps, taps.size * vectors * LANES, nothing, flat(dx), channels, vectors, images,
+                    (high, broad, filters * tall * wide, wide, 1, filters), writes, height * width, False
                 )  # fmt: skip
     return dx
 
@@ -70,28 +67,13 @@ def deconv_step(y, switches, pool_size, pool_stride, pool_pad, w, stride, pad, s
     return conv2d_transpose(signal, w, stride, pad, size)
 
 
-def _phases(length, taps, stride, pad):
-    """For each phase a: (a, how many outputs i it has, its first tap rho, the p that output i = 0 reads, in rising order).
-
-    Rising p means falling taps: the filters are flipped, and memory is read forwards, which processors like much better.
-    """
-    phases = []
-    for a in range(min(stride, length)):
-        ahead, rho = divmod(a + pad, stride)
-        phases.append((a, -(-(length - a) // stride), rho, ahead - np.arange(len(range(rho, taps, stride)))[::-1]))
-    return phases
-
-
-def _reach(phases, present):
-    """(border to put before dy, length with borders) so that every tap of every phase reads inside; may cut dy as well."""
-    read = [(p[0], p[-1] + outputs) for _, outputs, _, p in phases if p.size]
-    low, high = min((r[0] for r in read), default=0), max((r[1] for r in read), default=present)
-    return -int(low), int(high - low)
-
-
 def _tap_addresses(filters, rows, columns, tall, wide):
-    k = np.arange(filters)[:, None, None]
-    return (k * (tall * wide) + rows[:, None] * wide + columns).astype(np.int32).reshape(-1)
+    """Rows and columns rise by one, so the table is that of a window that begins at the first of each."""
+    if not rows.size or not columns.size:
+        return np.empty(0, np.int32)
+    first = int(rows[0]) * wide + int(columns[0])
+    taps = addresses((filters, rows.size, columns.size), (tall * wide, wide, 1))
+    return taps if first == 0 else taps + np.int32(first)
 
 
 def _packed(w, r, s, stride, vectors):
@@ -100,7 +82,7 @@ def _packed(w, r, s, stride, vectors):
     taps = filters * len(range(r, high, stride[0])) * len(range(s, broad, stride[1]))
     panels = aligned((-(-channels // width) * taps * width,))
     pack_phase(flat(w), filters, channels, (high, broad), (r, s), stride, width, panels)
-    return panels, np.arange(0, taps * width, width, dtype=np.int32)
+    return panels, addresses((1, 1, taps), (0, 0, width))
 
 
 @kernel

@@ -37,7 +37,7 @@ def grouped(matrix):
 
 
 @kernel
-def lanes_are_pixels(x, taps, weights, bias, y, channels, images, reads, writes, channel_step):
+def lanes_are_pixels(x, taps, weights, bias, y, channels, images, reads, writes, channel_step, rectify):
     """y[pixel, c] = bias[c] + sum over taps t of x[pixel + taps[t]] * weights[c's group, t, c's row].
 
     reads: (rows and columns of output pixels, step in x from one image to the next, from one row to the next, maps in x)
@@ -60,6 +60,9 @@ def lanes_are_pixels(x, taps, weights, bias, y, channels, images, reads, writes,
                 weights, group * taps.size * FLAT_ROWS, row_taps, 0, rows, 0, x, n * image + first, taps, 0, taps.size,
                 sums, 0, SPAN, sums, 0
             )  # fmt: skip
+            if rectify:
+                for i in range(FLAT_ROWS * SPAN):
+                    sums[i] = np.float32(0) if sums[i] <= 0 else sums[i]
             for m in range(present):
                 write_span(
                     sums, m * SPAN, first, min(SPAN, length - first), broad, wide, writes, n,

@@ -83,21 +83,58 @@ def plain_move(source, source_at, target, target_at):
 
 
 @intrinsic
-def vector_prefetch(typing, source, at):
-    """Ask for the cache line of source[at], and go on without waiting for it."""
-    signature = types.void(FLOATS, types.intp)
+def vector_stream(typing, source, source_at, target, target_at, vectors):
+    """Copy `vectors` times LANES numbers to an aligned place past the caches; same signature as `plain_stream`.
+
+    A processor first reads every line it writes a part of; a line streamed whole it does not. The fence at the end makes the
+    numbers visible to other cores.
+    """
+    i = types.intp
+    signature = types.void(FLOATS, i, FLOATS, i, i)
 
     def write(context, builder, signature, arguments):
-        source, at = data(context, builder, signature, arguments)
-        byte = ir.IntType(8).as_pointer()
-        prefetch = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32]), "llvm.prefetch.p0"
-        )
-        read, second_level, not_code = (ir.Constant(I32, number) for number in (0, 2, 1))
-        builder.call(prefetch, [builder.bitcast(element(builder, source, at), byte), read, second_level, not_code])
+        source, source_at, target, target_at, vectors = data(context, builder, signature, arguments)
+        past_caches = builder.module.add_metadata([ir.Constant(I32, 1)])
+        with cgutils.for_range(builder, vectors) as loop:
+            at = builder.mul(loop.index, ir.Constant(loop.index.type, LANES))
+            vector = load(builder, element(builder, source, source_at, at))
+            place = builder.bitcast(element(builder, target, target_at, at), VECTOR.as_pointer())
+            written = builder.store(vector, place)
+            written.align = 4 * LANES
+            written.set_metadata("nontemporal", past_caches)
+        builder.fence("seq_cst")
         return context.get_dummy_value()
 
     return signature, write
+
+
+@njit(nogil=True)
+def plain_stream(source, source_at, target, target_at, vectors):
+    """target[target_at + j] = source[source_at + j] for j < vectors * LANES."""
+    for j in range(vectors * LANES):
+        target[target_at + j] = source[source_at + j]
+
+
+def make_prefetch(to_write):
+    """Ask for the cache line of source[at], to read it or to write it, and go on without waiting for it."""
+
+    @intrinsic
+    def vector_prefetch(typing, source, at):
+        signature = types.void(FLOATS, types.intp)
+
+        def write(context, builder, signature, arguments):
+            source, at = data(context, builder, signature, arguments)
+            byte = ir.IntType(8).as_pointer()
+            prefetch = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32]), "llvm.prefetch.p0"
+            )
+            purpose, second_level, not_code = (ir.Constant(I32, number) for number in (int(to_write), 2, 1))
+            builder.call(prefetch, [builder.bitcast(element(builder, source, at), byte), purpose, second_level, not_code])
+            return context.get_dummy_value()
+
+        return signature, write
+
+    return vector_prefetch
 
 
 @njit(nogil=True)
@@ -107,7 +144,9 @@ def plain_prefetch(source, at):
 
 turn_block = plain_turn if PLAIN else vector_turn
 move = plain_move if PLAIN else vector_move
-prefetch = plain_prefetch if PLAIN else vector_prefetch
+stream = plain_stream if PLAIN else vector_stream
+prefetch = plain_prefetch if PLAIN else make_prefetch(to_write=False)
+prefetch_to_write = plain_prefetch if PLAIN else make_prefetch(to_write=True)
 
 
 @intrinsic
@@ -136,6 +175,120 @@ def plain_part(source, source_at, evens, evens_at, odds, odds_at, rectify):
         even, odd = source[source_at + 2 * j], source[source_at + 2 * j + 1]
         evens[evens_at + j] = np.float32(0) if rectify and even <= 0 else even
         odds[odds_at + j] = np.float32(0) if rectify and odd <= 0 else odd
+
+
+@intrinsic
+def vector_zip(typing, evens, evens_at, odds, odds_at, target, target_at, rectify):
+    """The inverse of `part`: LANES evens and LANES odds to 2 * LANES numbers; same signature as `plain_zip`."""
+    i = types.intp
+    signature = types.void(FLOATS, i, FLOATS, i, FLOATS, i, types.boolean)
+
+    def write(context, builder, signature, arguments):
+        evens, evens_at, odds, odds_at, target, target_at, rectify = data(context, builder, signature, arguments)
+        pair = [load(builder, element(builder, evens, evens_at)), load(builder, element(builder, odds, odds_at))]
+        for half in (0, 1):
+            lanes = [(n + half * LANES) // 2 + n % 2 * LANES for n in range(LANES)]
+            vector, zero = builder.shuffle_vector(*pair, ir.Constant(NUMBER_VECTOR, lanes)), ir.Constant(VECTOR, [0.0] * LANES)
+            rectified = builder.select(builder.fcmp_ordered("<=", vector, zero), zero, vector)
+            chosen = builder.select(builder.trunc(rectify, ir.IntType(1)), rectified, vector)
+            store(builder, chosen, element(builder, target, target_at, half * LANES))
+        return context.get_dummy_value()
+
+    return signature, write
+
+
+@njit(nogil=True)
+def plain_zip(evens, evens_at, odds, odds_at, target, target_at, rectify):
+    """target[target_at + 2*j], [... + 1] = evens[evens_at + j], odds[odds_at + j] for j < LANES; rectified if asked for."""
+    for j in range(LANES):
+        even, odd = evens[evens_at + j], odds[odds_at + j]
+        target[target_at + 2 * j] = np.float32(0) if rectify and even <= 0 else even
+        target[target_at + 2 * j + 1] = np.float32(0) if rectify and odd <= 0 else odd
+
+
+@intrinsic
+def vector_move_bytes(typing, source, source_at, target, target_at):
+    """Copy LANES bytes; same signature as `plain_move_bytes`."""
+    i = types.intp
+    signature = types.void(BYTES, i, BYTES, i)
+
+    def write(context, builder, signature, arguments):
+        source, source_at, target, target_at = data(context, builder, signature, arguments)
+        vector = load_bytes(builder, element(builder, source, source_at))
+        builder.store(vector, builder.bitcast(element(builder, target, target_at), BYTE_VECTOR.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return signature, write
+
+
+@njit(nogil=True)
+def plain_move_bytes(source, source_at, target, target_at):
+    """target[target_at + j] = source[source_at + j] for j < LANES."""
+    for j in range(LANES):
+        target[target_at + j] = source[source_at + j]
+
+
+def load_bytes(builder, pointer):
+    vector = builder.load(builder.bitcast(pointer, BYTE_VECTOR.as_pointer()))
+    vector.align = 1
+    return vector
+
+
+SUMMED = 4  # vectors of `sum_named`: enough additions under way at once to hide how long one takes
+
+
+@intrinsic
+def vector_sum_named(typing, y, switches, at, offsets, places, first, count, sums, sums_at):
+    """Sum up what windows name SUMMED * LANES neighbouring positions; same signature as `plain_sum_named`."""
+    i = types.intp
+    signature = types.void(FLOATS, BYTES, i, TABLE, BYTES, i, i, FLOATS, i)
+
+    def write(context, builder, signature, arguments):
+        y, switches, at, offsets, places, first, count, sums, sums_at = data(context, builder, signature, arguments)
+        y, switches = element(builder, y, at), element(builder, switches, at)
+        vectors = range(0, SUMMED * LANES, LANES)
+        last = builder.add(first, count)
+        entry = builder.block
+        loop, end = builder.append_basic_block("window"), builder.append_basic_block("end")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        t, totals = builder.phi(I64), [builder.phi(VECTOR) for _ in vectors]
+        offset = builder.sext(builder.load(element(builder, offsets, t)), I64)
+        undefined = ir.Constant(BYTE_VECTOR, ir.Undefined)
+        place = builder.insert_element(undefined, builder.load(element(builder, places, t)), ir.Constant(I32, 0))
+        place = builder.shuffle_vector(place, undefined, ir.Constant(NUMBER_VECTOR, [0] * LANES))
+        after = []
+        for v, total in zip(vectors, totals, strict=True):
+            named = builder.icmp_unsigned("==", load_bytes(builder, element(builder, switches, offset, v)), place)
+            more = builder.fadd(total, load(builder, element(builder, y, offset, v)))
+            after.append(builder.select(named, more, total))
+        following = builder.add(t, ir.Constant(I64, 1))
+        t.add_incoming(first, entry)
+        t.add_incoming(following, loop)
+        for total, later in zip(totals, after, strict=True):
+            total.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), entry)
+            total.add_incoming(later, loop)
+        builder.cbranch(builder.icmp_signed("<", following, last), loop, end)
+        builder.position_at_end(end)
+        for v, total in zip(vectors, after, strict=True):
+            store(builder, total, element(builder, sums, sums_at, v))
+        return context.get_dummy_value()
+
+    return signature, write
+
+
+@njit(nogil=True)
+def plain_sum_named(y, switches, at, offsets, places, first, count, sums, sums_at):
+    """sums[sums_at + j] = sum of y[at + offsets[t] + j] over those t = first ... first + count - 1 whose switch is places[t].
+
+    For j < SUMMED * LANES.
+    """
+    for j in range(SUMMED * LANES):
+        total = np.float32(0)
+        for t in range(first, first + count):
+            if switches[at + offsets[t] + j] == places[t]:
+                total += y[at + offsets[t] + j]
+        sums[sums_at + j] = total
 
 
 @intrinsic
@@ -202,4 +355,7 @@ def plain_best(source, at, offsets, first, count, winner, winner_at, winner_base
 
 
 part = plain_part if PLAIN else vector_part
+zip_halves = plain_zip if PLAIN else vector_zip
+move_bytes = plain_move_bytes if PLAIN else vector_move_bytes
+sum_named = plain_sum_named if PLAIN else vector_sum_named
 best_of_window = plain_best if PLAIN else vector_best

@@ -1,5 +1,7 @@
 """Putting numbers where the inner loop can stream them: zero borders, filters side by side, tables of tap addresses."""
 
+from functools import lru_cache
+
 import numpy as np
 from numba import prange
 
@@ -20,6 +22,8 @@ def pad_planes(x, planes, height, width, top, left, tall, wide, out):
     skip, place = max(0, -left), max(0, left)
     count = min(width - skip, wide - place)
     low, high = max(0, top), min(tall, top + height)
+    row_vectors, gap_vectors = (count + LANES - 1) // LANES, (wide - count + LANES - 1) // LANES
+    beyond = max(row_vectors * LANES, count + gap_vectors * LANES)  # of a row and the gap after it, in whole vectors
     for plane in prange(planes):
         end = (plane + 1) * tall * wide
         if count <= 0 or high <= low:
@@ -27,7 +31,17 @@ def pad_planes(x, planes, height, width, top, left, tall, wide, out):
             continue
         row = (plane * tall + low) * wide + place
         clear(out, plane * tall * wide, row, end)
-        for i in range(low, high):
+        source = (plane * height + low - top) * width + skip
+        # rows for which whole vectors neither read beyond x nor write beyond the plane, which is another core's
+        free = min((end - beyond - row) // wide, (x.size - row_vectors * LANES - source) // width) + 1
+        free = max(0, min(free, high - low - 1))
+        for _ in range(free):
+            for j in range(row_vectors):
+                move(x, source + j * LANES, out, row + j * LANES)
+            for j in range(gap_vectors):
+                move(ZEROS, 0, out, row + count + j * LANES)
+            source, row = source + width, row + wide
+        for i in range(low + free, high):
             copy(x, (plane * height + i - top) * width + skip, count, out, row, end)
             gap = row + count
             row += wide
@@ -92,16 +106,17 @@ def fetch(x, taps, channels, plane, first, last):
 @piece
 def turn(source, source_at, source_row, rows, columns, target, target_at, target_row):
     """Transpose: target[target_at + j*target_row + i] = source[source_at + i*source_row + j], i < rows, j < columns."""
-    whole_rows, whole_columns = rows - rows % LANES, columns - columns % LANES
-    for i in range(0, whole_rows, LANES):
-        for j in range(0, whole_columns, LANES):
+    if rows < LANES or columns < LANES:
+        for j in range(columns):
+            for i in range(rows):
+                target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
+        return
+    # the last blocks of a row or column overlap those before, and write the same numbers again
+    for first_row in range(0, rows, LANES):
+        i = min(first_row, rows - LANES)
+        for first_column in range(0, columns, LANES):
+            j = min(first_column, columns - LANES)
             turn_block(source, source_at + i * source_row + j, source_row, target, target_at + j * target_row + i, target_row)
-        for j in range(whole_columns, columns):
-            for m in range(i, i + LANES):
-                target[target_at + j * target_row + m] = source[source_at + m * source_row + j]
-    for j in range(columns):
-        for i in range(whole_rows, rows):
-            target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
 
 
 @kernel
@@ -119,7 +134,16 @@ def pack_rows(matrix, rows, columns, width, panels):
         turn(matrix, first * columns, columns, present, columns, panels, start, width)
 
 
+@lru_cache(maxsize=64)
+def addresses(counts, steps):
+    """int32 a*steps[0] + b*steps[1] + c*steps[2] for a < counts[0], b < counts[1], c < counts[2], the last running fastest.
+
+    A convolution's taps and pixels; the tables of the last few geometries are kept.
+    """
+    a, b, c = (np.arange(count, dtype=np.int32) * np.int32(step) for count, step in zip(counts, steps, strict=True))
+    return (a[:, None, None] + b[:, None] + c).reshape(-1)
+
+
 def filter_taps(channels, window, tall, wide):
     """Address of tap (c, r, s) in planes (tall, wide), for all taps in the order of the filter's numbers: (C*R*S,)."""
-    c, r, s = np.ogrid[:channels, : window[0], : window[1]]
-    return (c * (tall * wide) + r * wide + s).reshape(-1)
+    return addresses((channels, *window), (tall * wide, wide, 1))

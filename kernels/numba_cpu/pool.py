@@ -19,7 +19,7 @@ from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.moves import best_of_window, part
 from kernels.numba_cpu.packing import flat
 
-GROUP = 8  # planes that share one piece of memory
+GROUP = 16  # planes that share one piece of memory
 
 
 def maxpool2d(x, size, stride, pad):
@@ -64,14 +64,15 @@ def pool_planes(x, planes, shape, size, stride, pad, out, rectify, y, switches):
     for group in prange((planes + GROUP - 1) // GROUP):
         split = np.empty(height * stride[1] * stretch + LANES, np.float32)
         few, few_switches = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
-        for plane in range(group * GROUP, min(planes, (group + 1) * GROUP)):
+        last_plane = min(planes, (group + 1) * GROUP)
+        for plane in range(group * GROUP, last_plane):
             for h in range(height):
                 split_row(
                     x, (plane * height + h) * width, width, stride[1], pad[1], begin, end, wide, stretch, rectify, split, h
                 )
             pool_plane(
                 split, stride[1] * stretch, height, size, stride, pad, out, offsets, first_column, y, switches,
-                plane * high * broad, few, few_switches
+                plane * high * broad, last_plane * high * broad, few, few_switches
             )  # fmt: skip
 
 
@@ -103,17 +104,16 @@ def split_row(x, start, width, sw, pad, begin, end, wide, stretch, rectify, spli
 
 
 @piece
-def pool_plane(split, row, height, size, stride, pad, out, offsets, first_column, y, switches, y_at, few, few_switches):
+def pool_plane(split, row, height, size, stride, pad, out, offsets, first_column, y, switches, y_at, y_end, few, few_switches):
     (rows, columns), (high, broad) = size, out
-    plane_end = y_at + high * broad
     for p in range(high):
         top = p * stride[0] - pad[0]
         first, last = max(0, -top), min(rows, height - top)
         for q in range(0, broad, LANES):
             at, target = top * row + q, y_at + p * broad + q
             base, count = first * columns, (last - first) * columns
-            # a whole vector may run over into the next row, which is written after it, but not over the plane's end
-            if target + LANES <= plane_end:
+            # a whole vector may run over into the next row or plane, which is written after it, but not over this core's last
+            if target + LANES <= y_end:
                 best_of_window(split, at, offsets, base, count, first_column, q, base, y, target, switches, target)
             else:
                 best_of_window(split, at, offsets, base, count, first_column, q, base, few, 0, few_switches, 0)

@@ -8,15 +8,18 @@ one task and its taps are added in one order, so the result does not depend on t
 import numpy as np
 from numba import prange
 
-from kernels.numba_cpu.compiling import kernel, piece
+from kernels.numba_cpu.compiling import ZERO, kernel, piece
 from kernels.numba_cpu.machine import LANES, ROWS
+from kernels.numba_cpu.memory import LINE
 from kernels.numba_cpu.microkernels import make_outer
+from kernels.numba_cpu.moves import prefetch_to_write
 from kernels.numba_cpu.packing import copy, fetch, turn
 
 outer_1, outer_2, outer_3, outer_4 = (make_outer(ROWS[vectors], vectors) for vectors in (1, 2, 3, 4))
 ROWS_OF = np.array([0, *(ROWS[vectors] for vectors in (1, 2, 3, 4))])
 
-TAP_BLOCK = 512  # at most
+TAP_BLOCK = 256  # at most
+LEAST_TASKS = 8  # so that every core gets its share
 # as many tiles as keep their sums in the first-level cache, and a chunk of pixels that is a multiple of LANES
 TILES_OF = np.array([0, *(max(1, 432 // (rows * vectors)) // 4 * 4 or 1 for vectors, rows in sorted(ROWS.items()))])
 
@@ -43,30 +46,38 @@ def panel_vectors(count):
 
 
 @kernel
-def lanes_are_filters(x, taps, panels, panel_taps, bias, y, filters, vectors, images, reads, writes, filter_step):
+def lanes_are_filters(
+    x, taps, panels, panel_taps, panel_step, bias, y, filters, vectors, images, reads, writes, filter_step, rectify
+):
     """y[pixel, k] = bias[k] + sum over taps t of x[pixel + taps[t]] * panels[k's panel, t, k's lane].
 
-    x: flat, padded. taps (T,) int32. panels (ceil(K / width), T, width) flat. bias (ceil(K / width) * width,).
-    reads: (rows and columns of output pixels in an image, step in x from one image to the next, one row, one column)
+    x: flat, padded. taps (T,) int32. bias (ceil(K / width) * width,). panels: number k of tap t lies in place
+    k // width * panel_step + panel_taps[t] + k % width; packed, (ceil(K / width), T, width) flat.
+    reads: (rows and columns of output pixels in an image, step in x from one image to the next, one row, one column,
+        and how many maps an image in x has; 0: what x holds need not be fetched)
     writes: (address in y of the first pixel, step from one image to the next, one row, one column)
-    filter_step: distance in y between one filter's output and the next's.
+    filter_step: distance in y between one filter's output and the next's. rectify: whether y is relu of all that.
     """
-    width, chunk = vectors * LANES, ROWS_OF[vectors] * TILES_OF[vectors]
+    width, rows, tiles = vectors * LANES, ROWS_OF[vectors], TILES_OF[vectors]
     pixels = images * reads[0] * reads[1]
     count = (filters + width - 1) // width
+    while tiles > 2 and (pixels + rows * tiles - 1) // (rows * tiles) * count < LEAST_TASKS:
+        tiles //= 2
+    chunk = rows * tiles
     for task in prange((pixels + chunk - 1) // chunk * count):
         # all panels of a chunk one after the other: its part of x is in the cache then
         first, panel = task // count * chunk, task % count
         chunk_of_pixels(
-            x, taps, panels, panel * taps.size * width, panel_taps, bias, panel * width, y, min(width, filters - panel * width),
-            vectors, first, min(chunk, pixels - first), reads, writes, filter_step
+            x, taps, panels, panel * panel_step, panel_taps, bias, panel * width, y, min(width, filters - panel * width),
+            vectors, first, min(chunk, pixels - first), reads, writes, filter_step, rectify
         )  # fmt: skip
 
 
 @piece
 def chunk_of_pixels(
-    x, taps, panels, panel_at, panel_taps, bias, lane_first, y, filters, vectors, first, pixels, reads, writes, filter_step
-):
+    x, taps, panels, panel_at, panel_taps, bias, lane_first, y, filters, vectors, first, pixels, reads, writes, filter_step,
+    rectify,
+):  # fmt: skip
     """Output pixels first .. first+pixels-1 of the list (n, p, q), for one panel."""
     rows, width = ROWS_OF[vectors], vectors * LANES
     tiles = (pixels + rows - 1) // rows
@@ -75,8 +86,9 @@ def chunk_of_pixels(
     # the last tile is filled up with the last pixel; those sums are not written
     for i in range(pixels, tiles * rows):
         x_at[i] = x_at[pixels - 1]
-    if lane_first == 0:
-        fetch_pixels(x, taps, x_at, pixels, reads[5], reads[2])
+    if lane_first == 0 and reads[5]:
+        fetch_pixels(x, taps, x_at, first, pixels, reads)
+    fetch_outputs(y, y_at, first, pixels, reads[0] * reads[1], lane_first * filter_step, filters, filter_step)
     sums = np.empty(tiles * rows * width, np.float32)
     blocks = (taps.size + TAP_BLOCK - 1) // TAP_BLOCK
     for block in range(blocks):
@@ -85,23 +97,41 @@ def chunk_of_pixels(
             at = tile * rows * width
             before, before_at, step = (sums, at, width) if block else (bias, lane_first, 0)
             outer(
-                vectors, x, 0, taps, start, x_at, tile * rows, panels, panel_at, panel_taps, start, end - start,
+                vectors, x, ZERO, taps, start, x_at, tile * rows, panels, panel_at, panel_taps, start, end - start,
                 before, before_at, step, sums, at
             )  # fmt: skip
-    write_chunk(sums, width, pixels, y_at, filters, y, lane_first * filter_step, filter_step)
+    if rectify:
+        for i in range(pixels * width):
+            sums[i] = np.float32(0) if sums[i] <= 0 else sums[i]
+    write_chunk(sums, width, first, pixels, reads, writes, y_at, filters, y, lane_first * filter_step, filter_step)
 
 
 @piece
-def fetch_pixels(x, taps, x_at, pixels, channels, image):
-    """Fetch what these pixels read, image by image."""
-    start = 0
+def fetch_pixels(x, taps, x_at, first, pixels, reads):
+    """Fetch what pixels first .. first+pixels-1 of the list (n, p, q) read, image by image."""
+    high, wide, image, _, _, channels = reads
+    start, end = 0, high * wide - first % (high * wide)
     while start < pixels:
-        following = (x_at[start] // image + 1) * image
-        end = start
-        while end + 1 < pixels and x_at[end + 1] < following:
-            end += 1
-        fetch(x, taps, channels, image // channels, x_at[start], x_at[end])
-        start = end + 1
+        end = min(end, pixels)
+        fetch(x, taps, channels, image // channels, x_at[start], x_at[end - 1])
+        start, end = end, end + high * wide
+
+
+@piece
+def fetch_outputs(y, y_at, first, pixels, area, shift, filters, filter_step):
+    """Call for the lines that these pixels will be written to, so that they are there when the sums are."""
+    if filter_step == 1:
+        for i in range(pixels):
+            for at in range(y_at[i] + shift, y_at[i] + shift + filters, LINE // 4):
+                prefetch_to_write(y, at)
+        return
+    start, end = 0, area - first % area
+    while start < pixels:
+        end = min(end, pixels)
+        for k in range(filters):
+            for at in range(y_at[start] + shift + k * filter_step, y_at[end - 1] + shift + k * filter_step + 1, LINE // 4):
+                prefetch_to_write(y, at)
+        start, end = end, end + area
 
 
 @piece
@@ -111,31 +141,36 @@ def pixel_addresses(first, count, reads, writes, x_at, y_at):
     y_start, y_n, y_p, y_q = writes
     n, pixel = divmod(first, high * wide)
     p, q = divmod(pixel, wide)
-    for i in range(count):
-        x_at[i] = n * x_n + p * x_p + q * x_q
-        y_at[i] = y_start + n * y_n + p * y_p + q * y_q
-        q += 1
-        if q == wide:
-            p, q = p + 1, 0
+    i = 0
+    while i < count:
+        run = min(wide - q, count - i)
+        x_first, y_first = n * x_n + p * x_p + q * x_q, y_start + n * y_n + p * y_p + q * y_q
+        for j in range(run):
+            x_at[i + j] = x_first + j * x_q
+            y_at[i + j] = y_first + j * y_q
+        i, p, q = i + run, p + 1, 0
         if p == high:
             n, p = n + 1, 0
 
 
 @piece
-def write_chunk(sums, width, pixels, y_at, filters, y, shift, filter_step):
+def write_chunk(sums, width, first, pixels, reads, writes, y_at, filters, y, shift, filter_step):
     """Sums (pixels, width) go to y: lane k of pixel i to y_at[i] + shift + k * filter_step."""
+    high, wide, step = reads[0], reads[1], writes[3]
+    # pixels that lie at even distances in y: those of an image, or where rows do not follow each other directly, of a row
+    together = high * wide if writes[2] == wide * step else wide
     if filter_step == 1:
         for i in range(pixels):
             copy(sums, i * width, filters, y, y_at[i] + shift, y_at[i] + shift + filters)
         return
-    i = 0
+    i, run = 0, together - first % together
     while i < pixels:
-        run = 1
-        while i + run < pixels and y_at[i + run] == y_at[i] + run:
-            run += 1
-        if run > 1:
+        run = min(run, pixels - i)
+        if step == 1:
             turn(sums, i * width, width, run, filters, y, y_at[i] + shift, filter_step)
         else:
             for k in range(filters):
-                y[y_at[i] + shift + k * filter_step] = sums[i * width + k]
-        i += run
+                at = y_at[i] + shift + k * filter_step
+                for j in range(run):
+                    y[at + j * step] = sums[(i + j) * width + k]
+        i, run = i + run, together

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
-from kernels.numba_cpu.compiling import kernel, piece
+from kernels.numba_cpu.compiling import ZERO, kernel, piece
 from kernels.numba_cpu.machine import LANES, PLAIN, REGISTERS
 from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.microkernels import FLOATS, data, element, load, make_outer, store
@@ -24,7 +24,7 @@ from kernels.numba_cpu.packing import flat, turn
 VECTORS = 10 if REGISTERS == 32 else 5
 SPAN = VECTORS * LANES
 DENSE_IS_FASTER = 3.5  # multiply-adds of the dense way in the time of one of this way
-SAMPLE = 4  # images whose zeros are counted
+SAMPLE, SAMPLE_MAPS = 4, 32  # images and maps whose zeros are counted
 outer_row = make_outer(1, VECTORS)
 
 
@@ -59,9 +59,8 @@ def pays(dy, w, stride, size):
     block = -(-w[0].size // SPAN) * SPAN
     idle = numba.get_num_threads() / min(numba.get_num_threads(), images)  # an image is the work of one thread
     worth = dense / (block * DENSE_IS_FASTER * idle)  # with fewer numbers than this that are not zero, it is
-    step = max(1, images // SAMPLE)
-    sample = dy[::step]
-    present = np.count_nonzero(sample) * images / len(sample)
+    sample = dy[:: max(1, images // SAMPLE), :: max(1, dy.shape[1] // SAMPLE_MAPS)]
+    present = np.count_nonzero(sample != 0) * dy.size / sample.size
     return present < worth and bool(np.isfinite(w).all())  # zeros may be left out only where 0 * w is 0
 
 
@@ -87,7 +86,7 @@ def lay_blocks(dy, filters, dx, signal, filter_shape, stride, pad, size):
     for n in prange(images):
         sums = np.empty(block, np.float32)
         by_place = np.empty(places * maps, np.float32)
-        turn(dy, n * maps * places, places, maps, places, by_place, 0, maps)
+        turn(dy, n * maps * places, places, maps, places, by_place, ZERO, maps)
         values, addresses = np.empty(maps, np.float32), np.empty(maps, np.int32)
         picture = np.zeros(tall * wide * channels, np.float32)
         for place in range(places):

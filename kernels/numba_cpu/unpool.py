@@ -1,5 +1,6 @@
 """Unpooling: every value back at the place its switch names, alone or with ReLU in the same pass.
 
+The usual rule, the sum, nearly always goes the way of `unpool_sum.py`. Here are the other rules, and odd strides.
 A plane is the work of one thread, which goes through the windows in row-major order: nothing is added to one place by two
 threads, and the order of additions is always the same, so scattering is deterministic here and no atomics are needed.
 """
@@ -7,6 +8,7 @@ threads, and the order of additions is always the same, so scattering is determi
 import numpy as np
 from numba import prange
 
+from kernels.numba_cpu import unpool_sum
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import flat
@@ -27,11 +29,14 @@ def unpool_relu(y, switches, size, stride, pad, out_size, collisions="sum"):
 
 def _unpool(y, switches, size, stride, pad, out_size, collisions, rectify):
     x = aligned((*y.shape[:2], *out_size))
-    if x.size:
+    planes = x.shape[0] * x.shape[1]
+    if collisions == "sum" and planes and unpool_sum.pays(y.shape[3], size, stride):
+        tables = unpool_sum.tables(y.shape[2:], size, stride, pad, out_size)
+        unpool_sum.gather_planes(flat(y), flat(switches), planes, y.shape[2:], stride, out_size, *tables, rectify, flat(x))
+    elif planes:
         unpool_planes(
-            flat(y), flat(switches), x.shape[0] * x.shape[1], y.shape[2:], size, stride, pad, out_size, RULES[collisions],
-            rectify, flat(x)
-        )  # fmt: skip
+            flat(y), flat(switches), planes, y.shape[2:], size, stride, pad, out_size, RULES[collisions], rectify, flat(x)
+        )
     return x
 
 
@@ -40,63 +45,72 @@ def unpool_planes(y, switches, planes, shape, size, stride, pad, out, rule, rect
     """Every plane of flat y into its plane of flat x."""
     area, windows = out[0] * out[1], shape[0] * shape[1]
     # where each switch points within its window; dividing for every number would take longer than all the rest
-    down, right, beside = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
+    down, right = np.empty(256, np.int64), np.empty(256, np.int64)
     for place in range(256):
         down[place], right[place] = place // size[1], place % size[1]
-        beside[place] = down[place] * out[1] + right[place]
-    nothing = np.empty(0, np.int32)
+    rows_inside = windows_inside(shape[0], size[0], stride[0], pad[0], out[0])
+    columns_inside = windows_inside(shape[1], size[1], stride[1], pad[1], out[1])
     for plane in prange(planes):
+        if rule == SUM:
+            x[plane * area : (plane + 1) * area] = 0
+            add_plane(
+                y, switches, plane * windows, shape, stride, pad, out, rows_inside, columns_inside, down, right, x, plane * area
+            )
+            if rectify:
+                for i in range(plane * area, (plane + 1) * area):
+                    x[i] = np.float32(0) if x[i] <= 0 else x[i]
+            continue
         target = x[plane * area : (plane + 1) * area]
         source, named = y[plane * windows : (plane + 1) * windows], switches[plane * windows : (plane + 1) * windows]
         target[:] = 0
-        if rule == SUM:
-            sum_plane(source, named, shape, size, stride, pad, out, down, right, beside, nothing, target)
-        else:
-            count = np.zeros(area, np.int32)
-            for p in range(shape[0]):
-                settle(source, named, p, 0, shape, stride, pad, out, down, right, rule, target, count, shape[1])
-            if rule == MEAN:
-                for i in range(area):
-                    if count[i] > 1:
-                        target[i] /= np.float32(count[i])
+        count = np.zeros(area, np.int32)
+        settle(source, named, shape, stride, pad, out, down, right, rule, target, count)
+        if rule == MEAN:
+            for i in range(area):
+                if count[i] > 1:
+                    target[i] /= np.float32(count[i])
         if rectify:
             for i in range(area):
                 target[i] = np.float32(0) if target[i] <= 0 else target[i]
 
 
 @piece
-def sum_plane(y, switches, shape, size, stride, pad, out, down, right, beside, nothing, x):
-    """The usual rule. Windows that lie inside the map, nearly all, need no look at where it ends."""
-    first = min(shape[1], (pad[1] + stride[1] - 1) // stride[1])
-    last = max(first, min(shape[1], (out[1] - size[1] + pad[1]) // stride[1] + 1))
-    for p in range(shape[0]):
-        top = p * stride[0] - pad[0]
-        inside = top >= 0 and top + size[0] <= out[0]
-        start, end = (first, last) if inside else (shape[1], shape[1])
-        settle(y, switches, p, 0, shape, stride, pad, out, down, right, SUM, x, nothing, start)
-        for q in range(start, end):
-            at = p * shape[1] + q
-            x[top * out[1] + q * stride[1] - pad[1] + beside[switches[at]]] += y[at]
-        settle(y, switches, p, end, shape, stride, pad, out, down, right, SUM, x, nothing, shape[1])
+def windows_inside(windows, size, stride, pad, length):
+    """First of the windows along one side that lie wholly inside the map, and the first behind them that does not."""
+    first = min(windows, (pad + stride - 1) // stride)
+    return first, max(first, min(windows, (length - size + pad) // stride + 1))
 
 
 @piece
-def settle(y, switches, p, first, shape, stride, pad, out, down, right, rule, x, named, last):
-    """Windows first .. last-1 of row p by any rule; a switch that names a place outside the map adds nothing."""
-    for q in range(first, last):
-        at = p * shape[1] + q
-        h, w = p * stride[0] - pad[0] + down[switches[at]], q * stride[1] - pad[1] + right[switches[at]]
-        if h < 0 or h >= out[0] or w < 0 or w >= out[1]:
-            continue
-        place, value = h * out[1] + w, y[at]
-        if rule == SUM:
-            x[place] += value
-        elif rule == LAST:
-            x[place] = value
-        else:
+def add_plane(y, switches, at, shape, stride, pad, out, rows_inside, columns_inside, down, right, x, target):
+    """The sum, for maps too small to fill vectors. Windows inside the map need no look at where it ends."""
+    (top, bottom), (left, end) = rows_inside, columns_inside
+    for p in range(shape[0]):
+        corner_h, row_inside = p * stride[0] - pad[0], top <= p < bottom
+        for q in range(shape[1]):
+            place, value = switches[at], y[at]
+            h, w = corner_h + down[place], q * stride[1] - pad[1] + right[place]
+            if (row_inside and left <= q < end) or (0 <= h < out[0] and 0 <= w < out[1]):
+                x[target + h * out[1] + w] += value
+            at += 1
+
+
+@piece
+def settle(y, switches, shape, stride, pad, out, down, right, rule, x, named):
+    """A plane's windows in row-major order; a switch that names a place outside the map adds nothing."""
+    for p in range(shape[0]):
+        for q in range(shape[1]):
+            at = p * shape[1] + q
+            h, w = p * stride[0] - pad[0] + down[switches[at]], q * stride[1] - pad[1] + right[switches[at]]
+            if h < 0 or h >= out[0] or w < 0 or w >= out[1]:
+                continue
+            place, value = h * out[1] + w, y[at]
             named[place] += 1
             holder = x[place]
-            if rule == MEAN:
-                x[place] += value
-            elif named[place] == 1 or value > holder or (value != value and holder == holder):
+            if rule == LAST:
                 x[place] = value
+            elif rule == MAX:
+                if named[place] == 1 or value > holder or (value != value and holder == holder):
+                    x[place] = value
+            else:  # MEAN
+                x[place] += value

@@ -14,15 +14,17 @@ shape alone and the parts are added in one order: the result is the same for any
 import numpy as np
 from numba import prange
 
-from kernels.numba_cpu.compiling import kernel, piece
+from kernels.numba_cpu.compiling import ZERO, kernel, piece
 from kernels.numba_cpu.machine import LANES, ROWS
-from kernels.numba_cpu.memory import aligned
-from kernels.numba_cpu.packing import filter_taps, flat, padded, turn
+from kernels.numba_cpu.memory import LINE, aligned
+from kernels.numba_cpu.moves import prefetch
+from kernels.numba_cpu.packing import addresses, filter_taps, flat, padded, turn
 from kernels.numba_cpu.products import ROWS_OF, outer, panel_vectors
 
 TAP_BLOCK = 256
 TASKS = 16
 PARTS = 4
+SHARE_TILES = 32
 
 
 def conv2d_weight_grad(x, dy, stride, pad, filter_size):
@@ -34,8 +36,7 @@ def conv2d_weight_grad(x, dy, stride, pad, filter_size):
     if dw.size == 0 or dy.size == 0:
         dw.fill(0)
         return dw
-    n, i, j = np.ogrid[:images, :p, :q]
-    taps = (n * (channels * tall * wide) + i * (sh * wide) + j * sw).astype(np.int32).reshape(-1)
+    taps = addresses((images, p, q), (channels * tall * wide, sh * wide, sw))
     vectors = panel_vectors(filters)
     places = filter_taps(channels, filter_size, tall, wide)
     tiles = -(-places.size // ROWS[vectors])
@@ -43,8 +44,9 @@ def conv2d_weight_grad(x, dy, stride, pad, filter_size):
     rows[: places.size] = places
 
     panels = -(-filters // (vectors * LANES))
-    parts = min(PARTS, -(-TASKS // panels), -(-taps.size // (2 * TAP_BLOCK)))
-    shares = min(tiles, -(-TASKS // (panels * parts)))
+    # every share turns dy for itself, which is cheap beside many tiles; every part has sums of its own to be added up
+    shares = min(max(1, tiles // SHARE_TILES), -(-TASKS // panels))
+    parts = min(PARTS, -(-TASKS // (panels * shares)), -(-taps.size // (2 * TAP_BLOCK)))
     sums = aligned((parts * panels * rows.size * vectors * LANES,))
     sums.fill(0)
     lanes_are_gradients(padded(x, ph, pw, tall, wide), taps, rows, flat(dy), filters, p * q, vectors, parts, shares, sums)
@@ -75,14 +77,30 @@ def weight_grad_task(x, taps, rows, dy, filters, pixels, vectors, panel, sums_at
     width, tile_rows = vectors * LANES, ROWS_OF[vectors]
     turned = np.zeros(TAP_BLOCK * width, np.float32)
     places = np.arange(0, TAP_BLOCK * width, width).astype(np.int32)
-    for block in range(first * TAP_BLOCK, min(last * TAP_BLOCK, taps.size), TAP_BLOCK):
+    end = min(last * TAP_BLOCK, taps.size)
+    for block in range(first * TAP_BLOCK, end, TAP_BLOCK):
         length = min(TAP_BLOCK, taps.size - block)
+        fetch_gradients(dy, filters, pixels, block + TAP_BLOCK, min(TAP_BLOCK, end - block - TAP_BLOCK), panel * width, width)
         turn_pixels(dy, filters, pixels, block, length, panel * width, width, turned)
         for tile in range(tile_first, tile_last):
             outer(
-                vectors, x, 0, taps, block, rows, tile * tile_rows, turned, 0, places, 0, length,
+                vectors, x, ZERO, taps, block, rows, tile * tile_rows, turned, ZERO, places, ZERO, length,
                 sums, sums_at + tile * tile_rows * width, width, sums, sums_at + tile * tile_rows * width
             )  # fmt: skip
+
+
+@piece
+def fetch_gradients(dy, filters, pixels, first, count, filter_first, width):
+    """Call what `turn_pixels` will read for the next block, while this one is computed."""
+    done = 0
+    while done < count:
+        n, pixel = divmod(first + done, pixels)
+        run = min(pixels - pixel, count - done)
+        for k in range(filter_first, min(filters, filter_first + width)):
+            start = (n * filters + k) * pixels + pixel
+            for at in range(start, start + run, LINE // 4):
+                prefetch(dy, at)
+        done += run
 
 
 @piece
@@ -112,4 +130,4 @@ def add_parts(sums, rows, places, filters, width, parts, dw):
             more = sums[at : at + count * width]
             for i in range(count * width):
                 total[i] += more[i]
-        turn(total, 0, width, count, min(width, filters - panel * width), dw, panel * width * places + start, places)
+        turn(total, ZERO, width, count, min(width, filters - panel * width), dw, panel * width * places + start, places)
