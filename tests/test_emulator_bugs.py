@@ -151,6 +151,39 @@ KERNEL copy_misaligned(const float* x, float* y) {
     __shared__ __align__(16) float tile[256];
     cp_async<16>(&tile[4 * T], &x[4 * (T % 4) + 1]);
 }
+KERNEL tree_without_barriers(const float* x, float* y) {
+    __shared__ float part[64];
+    part[T] = x[T];
+    __syncthreads();
+    for (int half = 32; half; half /= 2) {
+        if (T < half) part[T] += part[T + half];
+    }
+    if (T == 0) y[0] = part[0];
+}
+KERNEL scan_with_half_its_barriers(const float* x, float* y) {
+    __shared__ float part[64];
+    part[T] = x[T];
+    __syncthreads();
+    for (int d = 1; d < 64; d *= 2) {
+        float before = T >= d ? part[T - d] : 0;
+        __syncthreads();
+        part[T] += before;
+    }
+    y[T] = part[T];
+}
+KERNEL next_tile_comes_too_early(const float* x, volatile float* y) {
+    __shared__ float tile[64];
+    for (int i = 0; i < 3; ++i) {
+        tile[T] = x[T] + i;
+        __syncthreads();
+        y[T] = tile[63 - T];
+    }
+}
+KERNEL barriers_counted_differently(const float* x, float* y) {
+    for (int i = 0; i <= T / 32; ++i)
+        __syncthreads();
+    y[T] = x[T];
+}
 """
 LINES = {name: number for number, line in enumerate(CODE.split("\n"), 1) for name in re.findall(r"KERNEL (\w+)", line)}
 SHARED_RACE = r"{} shared memory that thread {} {}, with no __syncthreads\(\) between: {}, {} in line {}"
@@ -217,6 +250,14 @@ BUGS = [
     ),
     ("copy_to_global", (0,), r"copies with cp.async to y\[\d+\], which is not shared memory"),
     ("copy_misaligned", (2,), r"reads 16 bytes at x\[\d+\], whose address is not a multiple of 16"),
+    (
+        "tree_without_barriers",
+        (5,),
+        r"(reads|writes) shared memory that thread .* (wrote|read), with no __syncthreads\(\) between: .*",
+    ),
+    ("scan_with_half_its_barriers", (5, 7), r"(reads|writes) shared memory that .*, with no __syncthreads\(\) between: part.*"),
+    ("next_tile_comes_too_early", (3, 5), r"(reads|writes) shared memory that .*, with no __syncthreads\(\) between: tile.*"),
+    ("barriers_counted_differently", (2,), rf"waits at __syncthreads\(\), which thread {T} never reached: it has finished"),
 ]
 ONE_WARP = ("no_syncwarp", "left_by_the_block_before")
 TWO_BLOCKS = ("blocks_race", "left_by_the_block_before")

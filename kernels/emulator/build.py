@@ -10,7 +10,6 @@ from kernels.emulator import binary, compiler
 from kernels.emulator.assembly import SharedArray, place_shared_arrays
 from kernels.emulator.source import KernelText, kernels_in, name_dynamic_shared, shared_names
 
-
 NO_PTX = (
     "inline PTX runs on a GPU only; here cp_async, cp_async_commit, cp_async_wait, to_tf32 and mma_tf32_16x8x8 are functions, "
     "and other assembly can stand inside #ifndef MINIZF_CPU"

@@ -37,7 +37,7 @@ CHECKED = ("-O1", "-fno-tree-sra", "-fsanitize=thread", "-DMINIZF_CHECKED")
 FAST = ("-O3",)
 WARNINGS = (
     *("-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-sign-compare"),
-    "-Wno-sequence-point",
+    *("-Wno-sequence-point", "-Wno-volatile"),
 )
 IGNORED_OPTION = re.compile(
     r"--?std=|--use_fast_math$|-use_fast_math$|-?-generate-line-info$|-lineinfo$|-G$|-w$|--ptxas-options|-Xptxas|"

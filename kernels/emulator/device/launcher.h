@@ -24,6 +24,8 @@ template <class T> constexpr Parameter described(int pointer, int constant) {
 template <class T> struct Describe { static constexpr Parameter parameter = described<T>(0, 0); };
 template <class T> struct Describe<T*> { static constexpr Parameter parameter = described<T>(1, 0); };
 template <class T> struct Describe<const T*> { static constexpr Parameter parameter = described<T>(1, 1); };
+template <class T> struct Describe<volatile T*> : Describe<T*> {};
+template <class T> struct Describe<const volatile T*> : Describe<const T*> {};
 
 template <class... A> struct Call {
     __attribute__((no_sanitize("thread"))) Call(void (*kernel)(A...), A... arguments) { kernel(arguments...); }
