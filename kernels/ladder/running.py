@@ -44,7 +44,9 @@ def run(ladder: Ladder, step: Step, problem: Any, language: str = "cuda", order:
     output = np.zeros(shape, np.float32) if step.cleared else emulator.empty(shape)
     kernel = emulator.Module(text, name=ladder.path(step, language).name, checked=True).get_function(ladder.kernel)
     kernel(launch.grid, launch.block, (*case.inputs, output, *map(np.int32, case.numbers)), order=order)
-    return Ran(output, traffic_of(kernel.counts))
+    counts = kernel.counts
+    sectors = counts.global_read_sectors + counts.global_write_sectors
+    return Ran(output, traffic_of(counts), sectors, counts.shared_read_passes + counts.shared_write_passes)
 
 
 def check(ladder: Ladder, step: Step, problem: Any, output: np.ndarray) -> None:
@@ -79,10 +81,7 @@ def python_kernel(ladder: Ladder, step: Step, text: str) -> Callable:
 
 
 def traffic_of(counts: Any) -> Traffic:
-    """Of the simulator's counts for each thread, or the emulator's totals; an atomic addition is a read and a write."""
-    if isinstance(counts, list):
-        totals = np.sum([numbers for _, numbers in counts], axis=0).tolist()
-        return Traffic(*(Memory(*totals[place : place + 2]) for place in (0, 2, 4, 6)))
+    """What the emulator or the simulator counted; an atomic addition is a read and a write."""
     atomics = floats(counts.atomics)
     return Traffic(
         Memory(counts.global_reads, counts.global_read_bytes) + atomics,

@@ -131,6 +131,9 @@ class Ladder:
         if unknown or not found or re.sub(r"([A-Za-z]+)\s*=?\s*(\d+)|[\s,]", "", shape):
             names = " ".join(f"{name}{value}" for name, value in self.shown._asdict().items())
             raise ValueError(f"shape {shape!r} is not understood; write it like: {names}")
+        absent = [name for name, value in found.items() if value == 0 and name != "pad"]
+        if absent:
+            raise ValueError(f"shape {shape!r}: {absent[0]} is 0; expected at least 1")
         return self.shown._replace(**found)
 
 

@@ -38,27 +38,26 @@ def ceiling(counted: Counted, gpu: Gpu) -> Ceiling:
 
 def conv2d_columns(counted: Counted, gpu: Gpu) -> dict[str, str]:
     """Per output y[n,k,p,q]; ceilings only where sectors were counted."""
-    outputs, traffic = counted.problem.outputs, counted.ran.traffic
-    cells = {
-        "global reads": number(traffic.global_reads.accesses / outputs),
-        "shared reads": number(traffic.shared_reads.accesses / outputs),
-        "shared bytes read": number(traffic.shared_reads.bytes / outputs),
-        "barriers": str(counted.step.barriers(counted.problem)),
-    }
-    if counted.ran.sectors is not None:
+    outputs, ran = counted.problem.outputs, counted.ran
+    cells = {"global reads": number(ran.traffic.global_reads.accesses / outputs)}
+    if ran.sectors is not None:
+        cells["global sectors"] = number(ran.sectors / outputs)
+    cells["shared reads"] = number(ran.traffic.shared_reads.accesses / outputs)
+    if ran.passes is not None:
+        cells["shared passes"] = number(ran.passes / outputs)
+    cells["barriers"] = str(counted.step.barriers(counted.problem))
+    if ran.sectors is not None:
         lowest = ceiling(counted, gpu)
-        cells["sectors"] = number(counted.ran.sectors / outputs)
-        cells["FLOP/byte"] = number(2 * counted.problem.products / (counted.ran.sectors * SECTOR_BYTES))
-        cells[f"{gpu.name}: at most TFLOP/s"] = number(lowest.tflops)
+        cells["FLOP/byte"] = number(2 * counted.problem.products / (ran.sectors * SECTOR_BYTES))
+        cells[f"TFLOP/s at most, {gpu.name}"] = number(lowest.tflops)
         cells["limit"] = lowest.limit
     return cells
 
 
 def unpool2d_columns(counted: Counted, gpu: Gpu) -> dict[str, str]:
     """Per place of x."""
-    outputs, traffic, step = counted.problem.outputs, counted.ran.traffic, counted.step
-    around = (CLEARING_BYTES if step.cleared else 0) + (0 if step.rectified else RECTIFYING_BYTES)
-    moved = (traffic.global_reads.bytes + traffic.global_writes.bytes) / outputs + around
+    outputs, traffic = counted.problem.outputs, counted.ran.traffic
+    around, moved = bytes_around(counted.step), bytes_moved(counted)
     return {
         "reads": number(traffic.global_reads.accesses / outputs),
         "writes": number(traffic.global_writes.accesses / outputs),
@@ -66,9 +65,21 @@ def unpool2d_columns(counted: Counted, gpu: Gpu) -> dict[str, str]:
         "bytes written": number(traffic.global_writes.bytes / outputs),
         "bytes to clear and rectify": str(around),
         "bytes in all": number(moved),
-        f"{gpu.name}: at most places/ns": number(gpu.memory * 1000 / moved),
+        f"places/ns at most, {gpu.name}": number(gpu.memory * 1000 / moved),
         "same bits in any order": "yes" if counted.results == 1 else f"no: {counted.results} of 3 runs differ",
     }
+
+
+def bytes_around(step: Step) -> int:
+    """What must be done beside the kernel until x is unpooled and rectified."""
+    return (CLEARING_BYTES if step.cleared else 0) + (0 if step.rectified else RECTIFYING_BYTES)
+
+
+def bytes_moved(counted: Counted) -> float:
+    """For each place of x, from the pooled map to the rectified one."""
+    traffic = counted.ran.traffic
+    own = traffic.global_reads.bytes + traffic.global_writes.bytes
+    return own / counted.problem.outputs + bytes_around(counted.step)
 
 
 COLUMNS: dict[str, Callable[[Counted, Gpu], dict[str, str]]] = {"conv2d": conv2d_columns, "unpool2d": unpool2d_columns}
@@ -107,7 +118,7 @@ def as_markdown(ladder: Ladder, table: list[dict[str, str]]) -> str:
     ]
     for step, row in zip(ladder.steps, table, strict=True):
         files = [ladder.path(step, language) for language in step.languages]
-        links = " ".join(f"[{path.suffix}]({ladder.name}/{path.name})" for path in files)
+        links = " ".join(f"[{path.suffix}](./{ladder.name}/{path.name})" for path in files)
         lines.append("| " + " | ".join([f"{row['step']} {links}", *list(row.values())[1:]]) + " |")
     return "\n".join(lines)
 

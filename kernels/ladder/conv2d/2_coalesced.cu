@@ -8,8 +8,8 @@
 // Idea     only the first two lines change: index = ((n K + k) P + p) Q + q, so a warp holds 32 outputs of one row (or two);
 //          it reads 32 neighbours of x, and one and the same weight, which goes to all 32 threads at once
 // Launch   256 threads a block, as many blocks as it takes
-// Reads    as many as before, 2 for each multiply-add, but a warp's read of x fetches 4 or 5 sectors of 32 bytes (stride 1,
-//          inside one row), its read of w one, and its write touches 4 or 5, where step 1 fetched and touched 32
+// Reads    as many as before, 2 for each multiply-add, but a warp's read of x fetches about 5 sectors of 32 bytes (stride 1),
+//          its read of w one, and its write touches 4 or 5, where step 1 fetched and touched 32
 // Next     every x is read from global memory once for each filter, and every weight once for each pixel. Step 3 lets
 //          the threads of a block share what they read.
 

@@ -22,7 +22,7 @@
 #define MINE 8
 #define SPACE (TILE / MINE)  // from one output of a thread to its next
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)  // two blocks on a multiprocessor: 128 registers each
     conv2d(const float* __restrict__ x, const float* __restrict__ w, float* __restrict__ y, int N, int C, int H, int W, int K, int R,
            int S, int stride, int pad, int P, int Q) {
     __shared__ float ws[TAPS][TILE + 4];  // [tap][filter]; 4 more, so that a warp that stores meets 32 different banks
@@ -30,8 +30,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const int thread = threadIdx.x, column = thread % SPACE, row = thread / SPACE, pixels = N * P * Q, taps = C * R * S;
     const int first_pixel = blockIdx.x * TILE, first_filter = blockIdx.y * TILE;
 
-    // what this thread brings into shared memory: 4 taps of one pixel, and 4 taps of one filter
-    const int pixel = thread % TILE, x_tap = thread / TILE * 4, filter = thread / 2, w_tap = thread % 2 * 4;
+    // what this thread brings into shared memory: 4 taps of one pixel, and one tap of 4 filters
+    const int pixel = thread % TILE, x_tap = thread / TILE * 4, filter = thread / TAPS, w_tap = thread % TAPS;
     const int m = first_pixel + pixel, q = m % Q, p = m / Q % P, n = m / Q / P, k = first_filter + filter;
     auto fetch = [&](int first) {
 #pragma unroll
@@ -40,7 +40,8 @@ extern "C" __global__ void __launch_bounds__(256)
             const int i = p * stride - pad + r, j = q * stride - pad + s;
             const bool inside = m < pixels && t < taps && 0 <= i && i < H && 0 <= j && j < W;
             xs[x_tap + e][pixel] = inside ? x[((n * C + c) * H + i) * W + j] : 0;
-            ws[w_tap + e][filter] = k < K && first + w_tap + e < taps ? w[k * taps + first + w_tap + e] : 0;
+            const bool weight = k + e * 32 < K && first + w_tap < taps;
+            ws[w_tap][filter + e * 32] = weight ? w[(k + e * 32) * taps + first + w_tap] : 0;
         }
     };
 

@@ -24,8 +24,8 @@ def conv2d(x, w, y, stride, pad):
     column, row = thread % SPACE, thread // SPACE
     first_pixel, first_filter = cuda.blockIdx.x * TILE, cuda.blockIdx.y * TILE
 
-    # what this thread brings into shared memory: 4 taps of one pixel, and 4 taps of one filter
-    pixel, x_tap, filter, w_tap = thread % TILE, thread // TILE * 4, thread // 2, thread % 2 * 4
+    # what this thread brings into shared memory: 4 taps of one pixel, and one tap of 4 filters
+    pixel, x_tap, filter, w_tap = thread % TILE, thread // TILE * 4, thread // TAPS, thread % TAPS
     m, k = first_pixel + pixel, first_filter + filter
     q, p, n = m % Q, m // Q % P, m // Q // P
 
@@ -42,8 +42,8 @@ def conv2d(x, w, y, stride, pad):
             s, r, c = t % S, t // S % R, t // S // R
             i, j = p * stride - pad + r, q * stride - pad + s
             xs[x_tap + e, pixel] = x[n, c, i, j] if m < pixels and t < taps and 0 <= i < H and 0 <= j < W else float32(0)
-            t = first + w_tap + e
-            ws[w_tap + e, filter] = w[k, t // S // R, t // S % R, t % S] if k < K and t < taps else float32(0)
+            t, f = first + w_tap, k + e * 32
+            ws[w_tap, filter + e * 32] = w[f, t // S // R, t // S % R, t % S] if f < K and t < taps else float32(0)
         cuda.syncthreads()
         for tap in range(TAPS):
             for e in range(MINE):

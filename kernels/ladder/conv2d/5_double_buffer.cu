@@ -10,15 +10,14 @@
 // Barriers one for each 8 taps: a buffer is overwritten only after the barrier that follows its last reader
 // Launch   256 threads; blocks: x over pixels, y over filters
 // Reads    as in step 4. What falls is the time in which nobody multiplies
-// Next     in the inner loop 16 instructions read shared memory and 64 multiply, and shared memory is as busy as the
-//          multipliers. Step 6 reads four numbers with one instruction.
+// Next     of 80 instructions in the inner loop 16 read shared memory and 64 multiply. Step 6 reads four numbers with one.
 
 #define TAPS 8
 #define TILE 128
 #define MINE 8
 #define SPACE (TILE / MINE)  // from one output of a thread to its next
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)  // two blocks on a multiprocessor: 128 registers each
     conv2d(const float* __restrict__ x, const float* __restrict__ w, float* __restrict__ y, int N, int C, int H, int W, int K, int R,
            int S, int stride, int pad, int P, int Q) {
     __shared__ float ws[2][TAPS][TILE + 4];  // [buffer][tap][filter]; 4 more, so that a warp that stores meets 32 different banks
@@ -26,8 +25,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const int thread = threadIdx.x, column = thread % SPACE, row = thread / SPACE, pixels = N * P * Q, taps = C * R * S;
     const int first_pixel = blockIdx.x * TILE, first_filter = blockIdx.y * TILE;
 
-    // what this thread brings into shared memory: 4 taps of one pixel, and 4 taps of one filter
-    const int pixel = thread % TILE, x_tap = thread / TILE * 4, filter = thread / 2, w_tap = thread % 2 * 4;
+    // what this thread brings into shared memory: 4 taps of one pixel, and one tap of 4 filters
+    const int pixel = thread % TILE, x_tap = thread / TILE * 4, filter = thread / TAPS, w_tap = thread % TAPS;
     const int m = first_pixel + pixel, q = m % Q, p = m / Q % P, n = m / Q / P, k = first_filter + filter;
     float next_x[4], next_w[4];
     auto fetch = [&](int first) {  // past the last tap: zeros, and no reads
@@ -37,12 +36,13 @@ extern "C" __global__ void __launch_bounds__(256)
             const int i = p * stride - pad + r, j = q * stride - pad + s;
             const bool inside = m < pixels && t < taps && 0 <= i && i < H && 0 <= j && j < W;
             next_x[e] = inside ? x[((n * C + c) * H + i) * W + j] : 0;
-            next_w[e] = k < K && first + w_tap + e < taps ? w[k * taps + first + w_tap + e] : 0;
+            const bool weight = k + e * 32 < K && first + w_tap < taps;
+            next_w[e] = weight ? w[(k + e * 32) * taps + first + w_tap] : 0;
         }
     };
     auto store = [&](int buffer) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) xs[buffer][x_tap + e][pixel] = next_x[e], ws[buffer][w_tap + e][filter] = next_w[e];
+        for (int e = 0; e < 4; ++e) xs[buffer][x_tap + e][pixel] = next_x[e], ws[buffer][w_tap][filter + e * 32] = next_w[e];
     };
 
     float sum[MINE][MINE] = {};

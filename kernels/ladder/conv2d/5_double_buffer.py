@@ -21,8 +21,8 @@ def conv2d(x, w, y, stride, pad):
     column, row = thread % SPACE, thread // SPACE
     first_pixel, first_filter = cuda.blockIdx.x * TILE, cuda.blockIdx.y * TILE
 
-    # what this thread brings into shared memory: 4 taps of one pixel, and 4 taps of one filter
-    pixel, x_tap, filter, w_tap = thread % TILE, thread // TILE * 4, thread // 2, thread % 2 * 4
+    # what this thread brings into shared memory: 4 taps of one pixel, and one tap of 4 filters
+    pixel, x_tap, filter, w_tap = thread % TILE, thread // TILE * 4, thread // TAPS, thread % TAPS
     m, k = first_pixel + pixel, first_filter + filter
     q, p, n = m % Q, m // Q % P, m // Q // P
     next_x = cuda.local.array(4, float32)
@@ -42,8 +42,8 @@ def conv2d(x, w, y, stride, pad):
             s, r, c = t % S, t // S % R, t // S // R
             i, j = p * stride - pad + r, q * stride - pad + s
             next_x[e] = x[n, c, i, j] if m < pixels and t < taps and 0 <= i < H and 0 <= j < W else float32(0)
-            t = first + TAPS + w_tap + e
-            next_w[e] = w[k, t // S // R, t // S % R, t % S] if k < K and t < taps else float32(0)
+            t, f = first + TAPS + w_tap, k + e * 32
+            next_w[e] = w[f, t // S // R, t // S % R, t % S] if f < K and t < taps else float32(0)
         if first >= 0:
             for tap in range(TAPS):
                 for e in range(MINE):
@@ -55,7 +55,7 @@ def conv2d(x, w, y, stride, pad):
         buffer ^= 1
         for e in range(4):
             xs[buffer, x_tap + e, pixel] = next_x[e]
-            ws[buffer, w_tap + e, filter] = next_w[e]
+            ws[buffer, w_tap, filter + e * 32] = next_w[e]
         cuda.syncthreads()
 
     for g in range(MINE):

@@ -11,7 +11,8 @@
 //          4 x 4 such products for every 8 taps
 // TF32     the operands keep 10 bits of their mantissa, sums are fp32: results differ from step 6 by about 1e-3 of the sum
 //          of the products' magnitudes. That is the price, and it is not for every use
-// Banks    rows of 128 + 8 floats: the 32 places (u, g) that a warp reads lie in 32 different banks
+// Banks    rows of 128 + 8 floats: the 32 places (u, g) that a warp reads lie in 32 different banks. Storing ws takes two passes
+//          for that, but every number is stored once and read several times
 // Barriers one for each 8 taps
 // Launch   256 threads; blocks: x over pixels, y over filters
 // Reads    24 x 32 from shared memory for 16 x 1024 multiply-adds: 3/64, where step 5 had 16/64; from global 2/128 as before
@@ -22,7 +23,7 @@
 #define TILE 128
 #define PAD 8
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)  // two blocks on a multiprocessor: 128 registers each
     conv2d(const float* __restrict__ x, const float* __restrict__ w, float* __restrict__ y, int N, int C, int H, int W, int K, int R,
            int S, int stride, int pad, int P, int Q) {
     __shared__ unsigned ws[2][TAPS][TILE + PAD];  // [buffer][tap][filter], in TF32
@@ -31,8 +32,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const int row = warp % 2 * 64, column = warp / 2 * 32, pixels = N * P * Q, taps = C * R * S;
     const int first_pixel = blockIdx.x * TILE, first_filter = blockIdx.y * TILE;
 
-    // what this thread brings into shared memory: 4 taps of one pixel, and 4 taps of one filter
-    const int pixel = thread % TILE, x_tap = thread / TILE * 4, filter = thread / 2, w_tap = thread % 2 * 4;
+    // what this thread brings into shared memory: 4 taps of one pixel, and one tap of 4 filters
+    const int pixel = thread % TILE, x_tap = thread / TILE * 4, filter = thread / TAPS, w_tap = thread % TAPS;
     const int m = first_pixel + pixel, q = m % Q, p = m / Q % P, n = m / Q / P, k = first_filter + filter;
     float next_x[4], next_w[4];
     auto fetch = [&](int first) {  // past the last tap: zeros, and no reads
@@ -42,12 +43,13 @@ extern "C" __global__ void __launch_bounds__(256)
             const int i = p * stride - pad + r, j = q * stride - pad + s;
             const bool inside = m < pixels && t < taps && 0 <= i && i < H && 0 <= j && j < W;
             next_x[e] = inside ? x[((n * C + c) * H + i) * W + j] : 0;
-            next_w[e] = k < K && first + w_tap + e < taps ? w[k * taps + first + w_tap + e] : 0;
+            const bool weight = k + e * 32 < K && first + w_tap < taps;
+            next_w[e] = weight ? w[(k + e * 32) * taps + first + w_tap] : 0;
         }
     };
     auto store = [&](int buffer) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) xs[buffer][x_tap + e][pixel] = to_tf32(next_x[e]), ws[buffer][w_tap + e][filter] = to_tf32(next_w[e]);
+        for (int e = 0; e < 4; ++e) xs[buffer][x_tap + e][pixel] = to_tf32(next_x[e]), ws[buffer][w_tap][filter + e * 32] = to_tf32(next_w[e]);
     };
 
     float sum[4][4][4] = {};

@@ -6,10 +6,10 @@ import numpy as np
 
 from kernels import numpy_blas, reference
 from kernels.ladder.steps import Bug, Case, Ladder, Launch, Step, Traffic, ceil_div, covered, float4s, floats
-from kernels.sizes import output_size
+from kernels.sizes import conv_output_size
 
 THREADS = 256
-MANY = 100_000  # products; beyond, the reference is NumPy and not loops
+MANY = 20_000  # products; beyond, the reference is NumPy and not loops
 TF32_EPS = 2.0**-10  # two operands, each rounded to 10 bits of mantissa
 
 
@@ -29,8 +29,7 @@ class Problem(NamedTuple):
     @property
     def outputs_size(self) -> tuple[int, int]:
         """(P, Q)"""
-        both = (self.stride,) * 2, (self.pad,) * 2
-        return output_size("ladder conv2d", "filter", (self.H, self.W), (self.R, self.S), *both)
+        return conv_output_size((self.H, self.W), (self.R, self.S), self.stride, self.pad)
 
     @property
     def pixels(self) -> int:
@@ -60,6 +59,7 @@ class Problem(NamedTuple):
 
 def case(problem: Problem, step: Step | None = None, seed: int = 0) -> Case:
     """Random arrays and the result in float64; the bound is that of a sum of rounded products."""
+    outputs_size = problem.outputs_size
     rng = np.random.default_rng(seed)
     N, C, H, W, K, R, S, stride, pad = problem
     x = rng.standard_normal((N, C, H, W)).astype(np.float32)
@@ -69,7 +69,7 @@ def case(problem: Problem, step: Step | None = None, seed: int = 0) -> Case:
     expected = judge.conv2d(x.astype(np.float64), w.astype(np.float64), None, *sides)
     magnitude = judge.conv2d(abs(x).astype(np.float64), abs(w).astype(np.float64), None, *sides)
     eps = (problem.taps + 2) * np.finfo(np.float32).eps + (2 * TF32_EPS if step and step.tensor_cores else 0)
-    return Case((x, w), (*problem, *problem.outputs_size), (stride, pad), expected, eps * magnitude)
+    return Case((x, w), (*problem, *outputs_size), (stride, pad), expected, eps * magnitude)
 
 
 def one_for_each_output(problem: Problem) -> Launch:
@@ -104,8 +104,11 @@ def big_tile(problem: Problem, reads: int = 16 * 8, ahead: int = 1) -> Traffic:
 
 
 def vector_loads(problem: Problem) -> Traffic:
+    """Writes come in fours too where all four lie in one map."""
+    P, Q = problem.outputs_size
     as_before = big_tile(problem)
-    return as_before._replace(shared_reads=float4s(as_before.shared_reads.accesses // 4))
+    writes = float4s(problem.outputs // 4) if P * Q % 4 == 0 else floats(problem.outputs)
+    return as_before._replace(shared_reads=float4s(as_before.shared_reads.accesses // 4), global_writes=writes)
 
 
 BARRIER = Bug("a barrier is missing", "        __syncthreads();\n", "", "        cuda.syncthreads()\n", "")
@@ -173,10 +176,10 @@ STEPS = (
             "barrier": BARRIER,
             "tail": Bug(
                 "the last taps are not checked: the last filter reads past the end of w",
-                "k < K && first + w_tap + e < taps",
-                "k < K",
-                "if k < K and t < taps",
-                "if k < K",
+                "k + e * 32 < K && first + w_tap < taps",
+                "k + e * 32 < K",
+                "if f < K and t < taps",
+                "if f < K",
             ),
         },
     ),
@@ -199,7 +202,7 @@ STEPS = (
     ),
     Step(
         "6_vector_loads",
-        "four floats with one instruction",
+        "four numbers with one instruction",
         large_tiles,
         vector_loads,
         barriers=lambda problem: ceil_div(problem.taps, 8),
@@ -208,8 +211,8 @@ STEPS = (
             "barrier": BARRIER,
             "places": Bug(
                 "outputs are written where step 5 had them",
-                "column + g / 4 * (4 * SPACE) + g % 4",
-                "column / 4 + g * SPACE",
+                "row + f / 4 * (4 * SPACE) + f % 4",
+                "row / 4 + f * SPACE",
             ),
         },
     ),

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import numpy_blas, reference
 from kernels.ladder.steps import Bug, Case, Ladder, Launch, Memory, Step, Traffic, ceil_div, covered, float4s, floats
-from kernels.sizes import check_pool_pad, output_size
+from kernels.sizes import pool_output_size
 
 THREADS = 256
 MANY = 1000  # places; beyond, the reference is NumPy and not loops
@@ -27,9 +27,7 @@ class Problem(NamedTuple):
     @property
     def pooled_size(self) -> tuple[int, int]:
         """(P, Q)"""
-        both = (self.stride,) * 2, (self.pad,) * 2
-        check_pool_pad("ladder unpool2d", (self.R, self.S), both[1])
-        return output_size("ladder unpool2d", "window", (self.H, self.W), (self.R, self.S), *both)
+        return pool_output_size((self.H, self.W), (self.R, self.S), self.stride, self.pad)
 
     @property
     def pooled(self) -> int:
@@ -62,6 +60,7 @@ class Problem(NamedTuple):
 
 def case(problem: Problem, step: Step | None = None, seed: int = 0) -> Case:
     """Switches as pooling a random map gives them, and a signal of both signs to send back, one value of it NaN."""
+    numbers = (*problem, *problem.pooled_size)
     rng = np.random.default_rng(seed)
     N, C, H, W, R, S, stride, pad = problem
     sides = (R, S), (stride, stride), (pad, pad)
@@ -74,7 +73,6 @@ def case(problem: Problem, step: Step | None = None, seed: int = 0) -> Case:
     unpool = judge.unpool_relu if step and step.rectified else judge.unpool2d
     expected = unpool(y.astype(np.float64), switches, *sides, (H, W), "sum")
     magnitude = judge.unpool2d(abs(np.nan_to_num(y)).astype(np.float64), switches, *sides, (H, W), "sum")
-    numbers = (*problem, *problem.pooled_size)
     bound = R * S * np.finfo(np.float32).eps * magnitude
     return Case((y, switches), numbers, (R, S, stride, pad), expected, bound)
 
