@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import kernels
+from kernels.emulator import simulator_machine, simulator_memory
+from kernels.ladder import running
 from minizf import deconvnet, train
 from minizf.experiments import top9
 from minizf.layers import ReLU
@@ -134,6 +136,7 @@ def shifted(*args, **named):
 
 
 honest_pool, honest_unpool, honest_transpose = kernels.maxpool2d, kernels.unpool2d, kernels.conv2d_transpose
+honest_traffic = running.traffic_of
 honest_responses, honest_windows = top9.responses, top9.project_windows
 
 
@@ -153,6 +156,18 @@ def unpools_double(*args):
     return 2 * honest_unpool(*args)
 
 
+def sees_no_race(self, number, does, other, did):
+    return None
+
+
+def always_forward(self, items):
+    return list(items)
+
+
+def counts_bytes(counts):
+    return running.Traffic(*(running.Memory(memory.bytes, memory.bytes) for memory in honest_traffic(counts)))
+
+
 BUGS = {
     "01 windows a pixel aside": (top9, "project_windows", shifted),
     "01 winners by the mean": (top9, "responses", mean_wins),
@@ -165,6 +180,9 @@ BUGS = {
     "03 rectified by the forward mask": (ReLU, "deconv", rectifies_as_gradient),
     "03 unpooling doubles": (kernels, "unpool2d", unpools_double),
     "03 all activations stay": (deconvnet, "lay_seed", seeds_everything),
+    "04 races go unseen": (simulator_memory.Watched, "race", sees_no_race),
+    "04 threads always come in one order": (simulator_machine.Machine, "ordered", always_forward),
+    "04 bytes counted as reads": (running, "traffic_of", counts_bytes),
 }
 
 

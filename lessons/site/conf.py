@@ -20,7 +20,7 @@ os.environ["PYTHONPATH"] = str(HERE.parents[1])
 project = "minizf"
 author = copyright = "the minizf authors"
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "site"]
+exclude_patterns = ["_build", "pictures", "site"]
 
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"
