@@ -12,7 +12,7 @@ import numpy as np
 Sides = tuple[int, int]
 without_warnings = np.errstate(all="ignore")  # NaN and infinity are values like others
 
-PIECE_BYTES = 16 * 2**20
+PIECE_BYTES = 4 * 2**20  # what the caches hold; larger pieces wait for memory
 
 
 @without_warnings
