@@ -241,7 +241,7 @@ BUGS = {
     "no bound for the column": ("conv", "int(unsigned(pixel.column + tap.column) < unsigned(g.width))", "1"),
     "the pixels beyond the last are written": ("conv", "if (place >= 0) y[place", "y[place"),
     "the filters beyond the last are written": ("conv", "if (filter >= g.filters) continue;", ""),
-    "rows of a tile twice": ("conv", "WARPS_DOWN * 64 + lane % 8 * 4", "WARPS_DOWN * 64 + lane / 8 * 4"),
+    "rows of a tile twice": ("conv", "WARPS_DOWN * 64 + (lane % 2 +", "WARPS_DOWN * 64 + (lane / 2 % 2 +"),
     "one tap too few": ("conv", "k < STEP; ++k) {\n            float high", "k < STEP - 1; ++k) {\n            float high"),
     "stride of the columns for the rows": ("conv", "pixel.row = i * g.step_h", "pixel.row = i * g.step_w"),
     "bias of the neighbour": ("conv", "bias[filter]", "bias[first_filter]"),

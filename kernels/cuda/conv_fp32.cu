@@ -3,11 +3,11 @@
 // What the compiler makes of it (NVRTC 13.0, sm_90; one thread, one step of 8 taps; no spills):
 //
 //     tile       threads  resident  registers  multiply-adds  reads of shared memory  copies from global  all instructions
-//     128 x 128    256        2        128          512        32, of 16 bytes each    4 of 4, 1 of 16 bytes     621
-//     128 x  96    128        3        168          768        40                      8, 2 (three warps)        954
-//     128 x  64    128        4        123          512        32                      8, 1                      652
-//      64 x  64    128        6         80          256        24                      4, 1                      346
-//     128 x  32    128        5         96          256        24                      8, 1 (two warps)          400
+//     128 x 128    256        2        128          512        32, of 16 bytes each    4 of 4, 1 of 16 bytes     628
+//     128 x  96    128        3        168          768        40                      8, 2 (three warps)        964
+//     128 x  64    128        4        125          512        32                      8, 1                      660
+//      64 x  64    128        6         78          256        24                      4, 1                      348
+//     128 x  32    128        5         96          256        24                      8, 1 (two warps)          406
 //
 // A copy of 4 bytes costs about 11 instructions: reading the tap, one addition and one comparison for the row and for the column,
 // the address, the copy. Nothing else in the loop depends on the convolution.

@@ -11,7 +11,10 @@
 //
 // The taps r, r + stride, r + 2 * stride ... of a filter column are a run: outputs below each other read the same numbers, shifted
 // by one (runs.cuh). So the weights lie as [map][filter column s][r mod stride][r div stride][FILTERS].
-// An implicit product (conv_fp32.cu) would ask shared memory as little, but copies every number of the input into it R * S times.
+// An implicit product (implicit_product.cuh) copies every number of the input into shared memory R * S times, here it is once.
+//
+// What the compiler makes of a run of four taps (NVRTC 13.0, sm_90; 114 registers, no spills): 256 multiply-adds, 11 reads of 4
+// bytes and 8 of 16 from shared memory, about 25 other instructions.
 #include "runs.cuh"
 
 #define TILE 16  // pixels of a block in each direction
@@ -55,14 +58,14 @@ __device__ __forceinline__ void first_layer(
     __syncthreads();
 
     const int own_p = warp % 2 * 8, own_q = warp / 2 % 2 * 8 + lane % 8, own_filter = warp / 4 * 32 + lane / 8 * 4;
-    const int step = p.stride_h * p.patch_columns;
+    const int step = p.stride_h * p.patch_columns, least = p.window_h / p.stride_h, longer = p.window_h % p.stride_h;
     const float* column = patch + own_p * step + own_q * p.stride_w;
     const float* weight = weights + own_filter;
     float sums[8][8] = {};
     for (int map = 0; map < p.maps; ++map, column += p.patch_rows * p.patch_columns)
         for (int s = 0; s < p.window_w; ++s)
-            for (int r = 0; r < min(p.stride_h, p.window_h); ++r) {
-                const int here = (p.window_h - r + p.stride_h - 1) / p.stride_h;  // taps r, r + stride, ...
+            for (int r = 0; r < p.stride_h; ++r) {
+                const int here = least + (r < longer);  // taps r, r + stride, ...
                 for (int run = 0; run < here; run += 4) {
                     add_run(sums, column + s + r * p.patch_columns + run * step, step, here - run, [&](int i, float(&w)[8]) {
                         *(float4*)&w[0] = *(const float4*)&weight[i * FILTERS];

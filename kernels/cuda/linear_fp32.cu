@@ -8,6 +8,9 @@
 // An operand's numbers lie next to each other either along the sum (w and x in the first row) or along the tile's side. A warp
 // copies along the memory: 8 sums of 4 rows, or 32 rows of one sum. In shared memory both become [sum][side]; where eight lanes
 // write one side, four numbers more in each line put them into different banks: bank (4 * sum + row) mod 32.
+//
+// What the compiler makes of a step (NVRTC 13.0, sm_90, one thread, no spills): on 128 x 128 512 multiply-adds of 634 to 659
+// instructions, on 128 x 64 512 of about 648, on 128 x 32 256 of 387 to 404.
 #include "tile.cuh"
 
 struct Product {

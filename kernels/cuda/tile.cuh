@@ -10,6 +10,15 @@
 // (pi- |   |             +--------+--------+                      so that eight lanes read 128 neighbouring bytes: no bank
 // xels)|   |             |  warp  |  warp  |                      is asked twice.
 //      +---+             +--------+--------+
+//
+// Reads of 16 bytes are served a quarter of a warp at a time, two quarters together where neighbours (lanes l and l ^ 1, or l and
+// l ^ 2) want the same bytes. So lanes stand in a zigzag: l and l ^ 1 in one column, l and l ^ 2 in one row.
+//
+//        0  2 16 18
+//        1  3 17 19
+//        4  6 20 22
+//        5  7 21 23
+//        8 10 24 26   ...
 #define STEP 8     // taps in a step
 #define STAGES 4   // steps in shared memory
 
@@ -24,8 +33,8 @@ struct Tile {
 
     __device__ __forceinline__ Tile() {
         const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-        row = warp % WARPS_DOWN * 64 + lane % 8 * 4;
-        column = warp / WARPS_DOWN * 4 * NT + lane / 8 * 4;
+        row = warp % WARPS_DOWN * 64 + (lane % 2 + lane / 4 % 4 * 2) * 4;
+        column = warp / WARPS_DOWN * 4 * NT + (lane / 2 % 2 + lane / 16 * 2) * 4;
 #pragma unroll
         for (int i = 0; i < 8; ++i)
 #pragma unroll
