@@ -54,19 +54,20 @@ inline unsigned sectors(const uint32_t* address, int count) {
     return different;
 }
 
+// Banks taken together as wide as the access: 32 of 4 bytes, 16 of 8, 8 of 16, each for as many lanes.
 inline unsigned passes(const uint32_t* address, int count, int bytes) {
-    int words = (bytes + 3) / 4, together = LANES / words;
+    uint32_t width = bytes < 4 ? 4 : (uint32_t)bytes, banks = 4 * LANES / width;
     unsigned total = 0;
-    for (int begin = 0; begin < count; begin += together) {
+    for (int begin = 0; begin < count; begin += (int)banks) {
         uint32_t of_bank[LANES][LANES];
         unsigned filled[LANES] = {}, busiest = 1;
-        int end = begin + together < count ? begin + together : count;
-        for (int i = begin * words; i < end * words; ++i) {
-            uint32_t word = address[i / words] / 4 + (unsigned)(i % words), bank = word % LANES;
-            unsigned j = 0;
-            while (j < filled[bank] && of_bank[bank][j] != word) ++j;
-            if (j < filled[bank]) continue;
-            of_bank[bank][filled[bank]++] = word;
+        int end = begin + (int)banks < count ? begin + (int)banks : count;
+        for (int lane = begin; lane < end; ++lane) {
+            uint32_t piece = address[lane] / width, bank = piece % banks;
+            unsigned i = 0;
+            while (i < filled[bank] && of_bank[bank][i] != piece) ++i;
+            if (i < filled[bank]) continue;
+            of_bank[bank][filled[bank]++] = piece;
             if (filled[bank] > busiest) busiest = filled[bank];
         }
         total += busiest;
