@@ -35,4 +35,4 @@ class Planted(Emulated):
             name = self.keep.split("(")[0]
             lines = [line for line in text.split("\n") if not line.startswith(f"{name}(") or line.startswith(self.keep)]
             text = "\n".join(lines)
-        return super().compiled(text, file, options)
+        return emulator.Module(text, options, name=file, checked=True)
