@@ -30,9 +30,19 @@ def missing_capabilities(config) -> dict[str, str]:
         missing["compiler"] = "g++ is not on the PATH; apt install g++ (or your system's package)"
     if reason := nvrtc.why_missing():
         missing["nvrtc"] = reason
+    if reason := why_no_nvvm():
+        missing["nvvm"] = reason
     if not config.getoption("--run-slow"):
         missing["slow"] = "give --run-slow"
     return missing
+
+
+def why_no_nvvm() -> str | None:
+    if not shutil.which("ptxas"):
+        return "ptxas is not on the PATH; install NVIDIA's CUDA toolkit"
+    from kernels.numba_cuda.compiling import why_missing
+
+    return why_missing()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,7 +1,7 @@
 """Compiles every kernel of this folder for a GPU that need not be there: PTX by Numba and NVVM, registers and spills by ptxas.
 
-    for compiled in compile_all():
-        print(compiled.name, compiled.threads, compiled.registers, compiled.spilled_bytes)
+    for one in compiled(tiles.GPU_TILES[0]):
+        print(one.name, one.threads, one.registers, one.spilled_bytes)
 
 Needs the CUDA toolkit's libnvvm, and ptxas for the registers.
 """
@@ -23,17 +23,16 @@ from kernels.backends import Array
 from kernels.numba_cuda.device import REGISTERS, Device, bound
 from kernels.numba_cuda.loader import load
 from kernels.numba_cuda.operations import Operations
-from kernels.numba_cuda.tiles import GPU_TILES, Tile
+from kernels.numba_cuda.tiles import Tile
 
 COMPUTE_CAPABILITY = (9, 0)
 
 
 class Compiled(NamedTuple):
-    """A kernel for one size of tile. Without ptxas, registers and bytes are None."""
+    """A kernel for blocks of `threads`. Without ptxas, registers and bytes are None."""
 
     name: str
     threads: int
-    tile: Tile | None
     ptx: str
     registers: int | None
     spilled_bytes: int | None
@@ -58,15 +57,25 @@ class Recorder(Device):
         self.launches[kernel, tuple(map(numba.typeof, self.prepared(arguments)))] = threads
 
 
-def compile_all() -> Iterator[Compiled]:
+def why_missing() -> str | None:
+    """None if Numba can compile for a GPU here, else the reason."""
+    try:
+        load()
+        from numba.cuda.cudadrv.nvvm import NVVM
+
+        NVVM()
+    except Exception as error:  # of Numba's own kinds, which differ between its two targets
+        return f"Numba finds no libnvvm ({error}); install NVIDIA's CUDA toolkit, or set CUDA_HOME to its folder"
+    return None
+
+
+def compiled(tile: Tile, products_only: bool = False) -> Iterator[Compiled]:
+    """Every kernel, those of products for this tile. `products_only`: without those that no tile changes."""
     cuda = load()
-    seen = set()
-    for tile in GPU_TILES:
-        for (kernel, types), threads in launches(tile).items():
-            if kernel not in seen:
-                seen.add(kernel)
-                ptx = to_ptx(cuda, kernel, types)
-                yield Compiled(kernel.__name__, threads, tile, ptx, *resources(ptx, REGISTERS[threads]))
+    for (kernel, types), threads in launches(tile).items():
+        if kernel.__name__.endswith("_tile") or not products_only:
+            ptx = to_ptx(cuda, kernel, types)
+            yield Compiled(kernel.__name__, threads, ptx, *resources(ptx, REGISTERS[threads]))
 
 
 def launches(tile: Tile) -> dict[tuple[Callable, tuple], int]:
