@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import training_checks
 from comparing import call, close, normal, product_error, same
+from found_shapes import batch, convs, linears, lrns, maps, pools, seeds, side, steps, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import CHECKS, Conv, Lrn, Pool, Step, check_stored
+from kernel_checks import CHECKS, Conv, Step, check_stored
 
 import kernels
 
@@ -22,48 +23,6 @@ each_implementation = pytest.mark.parametrize(("name", "dtype"), PAIRS, ids=[f"{
 COMPILED = [(name, dtype) for name, dtype in PAIRS if name != SIMULATED]
 each_compiled = pytest.mark.parametrize(("name", "dtype"), COMPILED, ids=[f"{name}-{dtype}" for name, dtype in COMPILED])
 
-seeds = st.integers(0, 2**32 - 2)
-batch = st.integers(1, 3)
-maps = st.integers(1, 6)
-side = st.integers(1, 13)
-
-
-@st.composite
-def convs(draw):
-    window = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    pad = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
-    stride = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
-    size = [draw(st.integers(max(1, r - 2 * p), 11)) for r, p in zip(window, pad, strict=True)]
-    return Conv((draw(batch), draw(maps), *size), draw(maps), window, stride, pad)
-
-
-@st.composite
-def pools(draw):
-    window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    pad = tuple(draw(st.integers(0, r - 1)) for r in window)
-    stride = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    size = [draw(st.integers(max(1, r - 2 * p), 13)) for r, p in zip(window, pad, strict=True)]
-    return Pool((draw(batch), draw(maps), *size), window, stride, pad)
-
-
-@st.composite
-def steps(draw):
-    conv = draw(convs())
-    maps = kernels.conv_output_size(conv.x[2:], conv.window, conv.stride, conv.pad)
-    window = tuple(draw(st.integers(1, min(3, side))) for side in maps)
-    pad = tuple(draw(st.integers(0, r - 1)) for r in window)
-    return Step(conv, window, draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), pad)
-
-
-@st.composite
-def lrns(draw):
-    shape = draw(st.tuples(batch, st.integers(1, 9), side, side))
-    alpha, k = draw(st.sampled_from([0.0, 1e-4, 0.5])), draw(st.sampled_from([0.5, 1.0, 2.0]))
-    return Lrn(shape, draw(st.integers(1, 7)), alpha, draw(st.sampled_from([0.5, 0.75, 1.0])), k)
-
-
-tables = st.tuples(batch, side)
-linears = st.tuples(batch, st.integers(1, 40), st.integers(1, 40))
 SEARCHES = [
     *((check, convs(), 20) for check in (kernel_checks.check_conv2d, kernel_checks.check_conv2d_transpose)),
     *((check, convs(), 20) for check in (kernel_checks.check_conv2d_weight_grad, kernel_checks.check_conv_adjoint)),
