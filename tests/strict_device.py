@@ -58,6 +58,9 @@ class DeviceArray:
     def __len__(self):
         return len(self.inner)
 
+    def fill(self, value):
+        self.inner.fill(value)
+
     def __getitem__(self, key):
         return DeviceArray(self.inner[inner_key(key)])
 

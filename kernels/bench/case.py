@@ -16,10 +16,10 @@ import numpy as np
 
 from kernels.bench import checking
 from kernels.bench.checking import Allowed, Outputs, Rejected
-from kernels.bench.contestants import Contestant
+from kernels.bench.contestants import Contestant, Loaded
 from kernels.bench.costs import cost
 from kernels.bench.guards import guarded
-from kernels.bench.operations import FRESH, Arrays, expected, inputs
+from kernels.bench.operations import FRESH, Arrays, expected, inputs, result_shapes
 from kernels.bench.problems import Problem
 
 WHOLE_IN_FLOAT64 = 2e10  # FLOP; up to here whole results are compared with NumPy in float64,
@@ -53,7 +53,7 @@ class Case:
         self.slots: list[Arrays] = [{name: one.array for name, one in guards.items()} for guards in self.guards]
         self.prints: list[dict[str, int]] = [{}, {}]
         self.factors = [np.float32(1), np.float32(1)]
-        self.calls: dict[tuple[str, int], Callable[[], Any]] = {}
+        self.calls: dict[tuple[str, int], Loaded] = {}
         self.turn = 0
         self.held: dict[str, Held] = {}
         self.seen: dict[str, dict[int, int]] = {one.name: {} for one in contestants}  # print of a result -> turn
@@ -87,7 +87,7 @@ class Case:
         slot = (self.turn - ago) % 2
         if (one.name, slot) not in self.calls:
             self.calls[one.name, slot] = one.load(self.problem, self.slots[slot])
-        return self.calls[one.name, slot]
+        return self.calls[one.name, slot].run
 
     def warm(self, one: Contestant) -> None:
         """An untimed call with the inputs of the time before."""
@@ -114,7 +114,7 @@ class Case:
             if not one.gpu:  # from there come copies
                 checking.require_own_memory(result.outputs, slot, earlier)
             checking.require_finished(result.outputs, result.at_return, PATIENCE_S)
-            self.require_untouched((self.turn - ago) % 2)
+            self.require_untouched(one, (self.turn - ago) % 2)
             checking.require_written(result.outputs)
             self.require_new(one, result, self.turn - ago)
         samples = self.samples(SAMPLE_FIRST, SAMPLE_FIRST_TERMS)
@@ -133,12 +133,14 @@ class Case:
 
     def check(self, one: Contestant, raw: Any) -> None:
         """After a timed call. The result is kept until the next `refresh`."""
+        if one.gpu:
+            return self.glance(one, raw)
         held = self.held[one.name] = self.take(one, raw)
         slot = self.slots[self.turn % 2]
         try:
             if not one.gpu:
                 checking.require_own_memory(held.outputs, slot)
-            self.require_untouched(self.turn % 2)
+            self.require_untouched(one, self.turn % 2)
             checking.require_written(held.outputs)
             self.require_new(one, held, self.turn)
             count = self.samples(SAMPLE_EACH, SAMPLE_EACH_TERMS)
@@ -149,6 +151,16 @@ class Case:
             self.fill(self.turn % 2)  # for the others
             raise
 
+    def glance(self, one: Contestant, raw: Any) -> None:
+        """On a GPU only a few values come to the host after each call; the last result comes whole."""
+        slot, count = self.slots[self.turn % 2], self.samples(SAMPLE_EACH, SAMPLE_EACH_TERMS)
+        places = checking.sample(result_shapes(self.problem)[0], self.rng, count)
+        finite, values = one.glance(self.problem, raw, places)
+        if not finite:
+            checking.require_written(self.take(one, raw).outputs)
+        checking.require_values(self.problem, slot, places, values, self.bounds(one, slot))
+        self.held[one.name] = Held(raw, (), 0)
+
     def look_closer(self, one: Contestant, held: Held) -> None:
         """The same complaint from more positions tells more."""
         checking.require_written(held.outputs)
@@ -156,11 +168,12 @@ class Case:
         self.require_new(one, held, self.turn)
         checking.require_sample(self.problem, slot, held.outputs, self.bounds(one, slot), self.rng, count)
 
-    def require_untouched(self, which: int) -> None:
-        """A set of inputs and the memory around it are as they were."""
-        checking.require_unchanged(self.slots[which], self.prints[which])
-        for name, one in self.guards[which].items():
-            if not one.intact():
+    def require_untouched(self, one: Contestant, which: int) -> None:
+        """A set of inputs, its copies on a device, and the memory around it are as they were."""
+        inputs = self.calls[one.name, which].inputs
+        checking.require_unchanged(inputs() if inputs else self.slots[which], self.prints[which])
+        for name, guard in self.guards[which].items():
+            if not guard.intact():
                 raise Rejected(f"wrote beyond its input {name}")
 
     def require_new(self, one: Contestant, held: Held, turn: int) -> None:
@@ -191,6 +204,11 @@ class Case:
     def check_last(self, one: Contestant) -> None:
         """The result that was timed last, as a whole."""
         held = self.held[one.name]
+        if one.gpu:
+            held = self.held[one.name] = self.take(one, held.raw)
+            self.require_untouched(one, self.turn % 2)
+            checking.require_written(held.outputs)
+            self.require_new(one, held, self.turn)
         checking.require_finished(held.outputs, held.at_return)
         self.compare_whole(one, held.outputs)
 

@@ -30,6 +30,7 @@ POISON_BYTE = 0x7F
 POISON = np.uint32(0x7F7F7F7F)  # what fresh memory holds while `poisoned_memory`; as a float 3.4e38, which no result is near
 MALLOPT_PERTURB = -6  # malloc.h: M_PERTURB
 Outputs = Sequence[np.ndarray | None]
+Places = tuple[np.ndarray, ...]
 
 
 class Rejected(Exception):
@@ -171,25 +172,28 @@ def require_sample(
     problem: Problem, arrays: Arrays, outputs: Outputs, bounds: Sequence[Allowed], rng: np.random.Generator, count: int
 ) -> None:
     """Some values of every result against the definition: corners, and random ones over all images."""
-    first = next(output for output in outputs if output is not None)
-    positions = sample(first.shape, rng, count)
-    true = np.array([direct.at(problem, arrays, position) for position in positions]).T
-    places = tuple(np.array(positions).T)
-    for number, (output, want, bound) in enumerate(zip(outputs, true, bounds, strict=True)):
+    places = sample(result_shapes(problem)[0], rng, count)
+    require_values(problem, arrays, places, [None if output is None else output[places] for output in outputs], bounds)
+
+
+def require_values(problem: Problem, arrays: Arrays, places: Places, values: Outputs, bounds: Sequence[Allowed]) -> None:
+    """The values every result has at some places against the definition."""
+    true = np.array([direct.at(problem, arrays, position) for position in zip(*map(np.ndarray.tolist, places), strict=True)]).T
+    for number, (output, want, bound) in enumerate(zip(values, true, bounds, strict=True)):
         if output is None:
             continue
-        got = output[places].astype(np.float64)
+        got = output.astype(np.float64)
         error = np.abs(got - want)
         # the mean of few squares scatters: twice the allowance for a sample
         if not (error.max() <= bound.worst and np.sqrt(np.mean(error * error)) <= 2 * bound.rms):
-            raise Rejected(explain(got, want, bound, first.shape, number, places))
+            raise Rejected(explain(got, want, bound, result_shapes(problem)[0], number, places))
 
 
-def sample(shape: tuple[int, ...], rng: np.random.Generator, count: int) -> list[tuple[int, ...]]:
-    """The first and the last position, and random ones, the first axis (images) covered evenly."""
-    middle = [tuple(int(rng.integers(side)) for side in shape) for _ in range(max(0, count - 2))]
-    even = [((turn * shape[0]) // max(1, len(middle)), *position[1:]) for turn, position in enumerate(middle)]
-    return [(0,) * len(shape), tuple(side - 1 for side in shape), *even]
+def sample(shape: tuple[int, ...], rng: np.random.Generator, count: int) -> Places:
+    """The first and the last position, and random ones, the first axis (images) covered evenly; one array for each axis."""
+    places = [np.concatenate([[0, side - 1], rng.integers(side, size=max(0, count - 2))]) for side in shape]
+    places[0][2:] = np.arange(len(places[0]) - 2) * shape[0] // max(1, len(places[0]) - 2)
+    return tuple(places)
 
 
 def explain(got, want, bound: Allowed, shape: tuple[int, ...], number: int, places: tuple | None = None) -> str:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from math import isfinite
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 import kernels
 from kernels import backends
 from kernels.bench import checking
+from kernels.bench.checking import Places
 from kernels.bench.operations import Arrays, arguments
 from kernels.bench.problems import Problem
 
@@ -30,14 +32,24 @@ class Contestant(Protocol):
     def active(self) -> AbstractContextManager:
         """What must hold while it is called, outside the time."""
 
-    def load(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+    def load(self, problem: Problem, arrays: Arrays) -> "Loaded":
         """The call to be timed, its arguments where and as it wants them."""
 
     def outputs(self, problem: Problem, raw: Any) -> tuple[np.ndarray | None, ...]:
         """What came back as the contract's results on the host; None for one it does not compute."""
 
+    def glance(self, problem: Problem, raw: Any, places: Places) -> tuple[bool, tuple[np.ndarray | None, ...]]:
+        """(whether all is finite, the values at some places): what can be seen of a result on a GPU without fetching it."""
+
     def spoil(self, problem: Problem, raw: Any) -> None:
         """Overwrites a result nobody needs, in its own memory, with what no result may hold."""
+
+
+class Loaded(NamedTuple):
+    """A call with its arguments. inputs: what these hold now, where they are copies; on the processor they are not."""
+
+    run: Callable[[], Any]
+    inputs: Callable[[], Arrays] | None = None
 
 
 class Ours:
@@ -59,16 +71,29 @@ class Ours:
     def active(self) -> AbstractContextManager:
         return kernels.use(self.name)
 
-    def load(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+    def load(self, problem: Problem, arrays: Arrays) -> Loaded:
         function = getattr(kernels, problem.operation)
         with self.active():
-            given = arguments(problem, {name: kernels.to_device(array) for name, array in arrays.items()})
-        return lambda: function(*given)
+            copies = {name: kernels.to_device(array) for name, array in arrays.items()}
+        given = arguments(problem, copies)
+
+        def inputs() -> Arrays:
+            with self.active():
+                return {name: kernels.to_host(array) for name, array in copies.items()}
+
+        return Loaded(lambda: function(*given), inputs if self.gpu else None)
 
     def outputs(self, problem: Problem, raw: Any) -> tuple[np.ndarray | None, ...]:
         results = raw if isinstance(raw, tuple) else (raw,)
         with self.active():
             return tuple(kernels.to_host(result) for result in results) if self.gpu else results
+
+    def glance(self, problem: Problem, raw: Any, places: Places) -> tuple[bool, tuple[np.ndarray | None, ...]]:
+        results = raw if isinstance(raw, tuple) else (raw,)
+        with self.active():
+            there = tuple(kernels.to_device(axis) for axis in places)
+            finite = all(isfinite(float(result.sum())) for result in results)
+            return finite, tuple(kernels.to_host(result[there]) for result in results)
 
     def spoil(self, problem: Problem, raw: Any) -> None:
         for result in raw if isinstance(raw, tuple) else (raw,):

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from kernels.bench import checking, environment
+from kernels.bench.checking import Places
+from kernels.bench.contestants import Loaded
 from kernels.bench.costs import cost
-from kernels.bench.operations import Arrays
+from kernels.bench.operations import Arrays, result_shapes
 from kernels.bench.problems import Conv, Lrn, Pool, Problem
 
 KNOWN = ("torch", "torch-tf32", "scipy")
@@ -74,14 +76,18 @@ class Torch:
         with self.torch.no_grad():
             yield
 
-    def load(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+    def load(self, problem: Problem, arrays: Arrays) -> Loaded:
         tensors = {name: self.torch.from_numpy(array) for name, array in arrays.items()}
         if self.gpu:
             tensors = {name: tensor.cuda() for name, tensor in tensors.items()}
         ways = TORCH_WAYS[problem.operation](self.torch, problem.shape, tensors)
         if problem.name not in self.best:
             self.best[problem.name] = 0 if len(ways) == 1 else int(np.argmin([self.seconds(way) for way in ways]))
-        return ways[self.best[problem.name]]
+
+        def inputs() -> Arrays:
+            return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+        return Loaded(ways[self.best[problem.name]], inputs if self.gpu else None)
 
     def seconds(self, way: Callable[[], Any]) -> float:
         """The shortest of three calls after one that warms up."""
@@ -102,6 +108,12 @@ class Torch:
         if problem.operation == "lrn":
             return results[0], None  # it keeps no scale
         return tuple(results)
+
+    def glance(self, problem: Problem, raw: Any, places: Places) -> tuple[bool, tuple[np.ndarray | None, ...]]:
+        results = raw if isinstance(raw, tuple) else (raw,)
+        there = tuple(self.torch.from_numpy(axis).to(results[0].device) for axis in places)
+        finite = bool(np.isfinite(float(results[0].sum())))
+        return finite, (results[0][there].cpu().numpy(), *[None] * (len(result_shapes(problem)) - 1))
 
     def spoil(self, problem: Problem, raw: Any) -> None:
         for tensor in raw if isinstance(raw, tuple) else (raw,):
@@ -240,16 +252,16 @@ class Scipy:
     def active(self) -> AbstractContextManager:
         return contextlib.nullcontext()
 
-    def load(self, problem: Problem, arrays: Arrays) -> Callable[[], Any]:
+    def load(self, problem: Problem, arrays: Arrays) -> Loaded:
         a = arrays
         match problem.operation:
             case "conv2d":
-                return lambda: self.conv2d(problem.shape, a["x"], a["w"], a["b"])
+                return Loaded(lambda: self.conv2d(problem.shape, a["x"], a["w"], a["b"]))
             case "linear":  # BLAS counts columns first: y.T = w @ x.T, and arrays seen so are not copied
-                return lambda: self.sgemm(1, a["w"].T, a["x"].T, trans_a=True).T + a["b"]
+                return Loaded(lambda: self.sgemm(1, a["w"].T, a["x"].T, trans_a=True).T + a["b"])
             case "linear_input_grad":
-                return lambda: self.sgemm(1, a["w"].T, a["dy"].T).T
-        return lambda: self.sgemm(1, a["x"].T, a["dy"].T, trans_b=True).T
+                return Loaded(lambda: self.sgemm(1, a["w"].T, a["dy"].T).T)
+        return Loaded(lambda: self.sgemm(1, a["x"].T, a["dy"].T, trans_b=True).T)
 
     def conv2d(self, shape: Conv, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """One correlation for each image and filter; strides leave out what was computed."""
@@ -262,6 +274,9 @@ class Scipy:
 
     def outputs(self, problem: Problem, raw: Any) -> tuple[np.ndarray | None, ...]:
         return (np.ascontiguousarray(raw),)
+
+    def glance(self, problem: Problem, raw: Any, places: Places) -> tuple[bool, tuple[np.ndarray | None, ...]]:
+        raise NotImplementedError("SciPy computes on the processor")
 
     def spoil(self, problem: Problem, raw: Any) -> None:
         raw.fill(np.nan)

@@ -10,8 +10,9 @@ caches it is that of a working set of the problem's size, with cold ones that of
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from kernels.bench.costs import Cost
 MARGIN = 0.15  # how far above a roof noise may lift a time
 SIZES = tuple(1 << power for power in (20, 22, 24, 26))  # bytes of the working sets looked at, beside memory itself
 REPEATS = 5
+LOOK_S = 0.12
 
 
 @dataclass
@@ -38,7 +40,8 @@ class Roofs:
 
     @property
     def peak_tf32(self) -> float:
-        return max(self.flops.values(), default=float("inf"))
+        """Where no TF32 product could be timed nothing is known, and nothing is too fast."""
+        return max((value for name, value in self.flops.items() if "TF32" in name), default=float("inf"))
 
     @property
     def copy(self) -> float:
@@ -125,18 +128,22 @@ def movements(pool: ThreadPoolExecutor, threads: int, size: int) -> dict[str, fl
     return {"copy": rate(copy), "read": rate(read), "write": rate(write)}
 
 
-def shortest(work: Callable[[], Any]) -> float:
-    """Seconds of the best of a few, after one that warms up."""
+def shortest(work: Callable[[], Any], look_s: float = LOOK_S) -> float:
+    """Seconds of the best of at least REPEATS, after one that warms up.
+
+    The work should take about a millisecond: even on a busy machine some of them then run undisturbed.
+    """
     work()
-    took = []
-    for _ in range(REPEATS):
+    took: list[float] = []
+    stop = time.perf_counter() + look_s
+    while len(took) < REPEATS or time.perf_counter() < stop:
         start = time.perf_counter()
         work()
         took.append(time.perf_counter() - start)
     return min(took)
 
 
-def matrix_product(side: int = 1536) -> tuple[str, float]:
+def matrix_product(side: int = 1024) -> tuple[str, float]:
     """NumPy's BLAS, with the threads it has."""
     one, two, out = (np.ones((side, side), np.float32) for _ in range(3))
     return f"NumPy's matrix product of {side}", 2 * side**3 / shortest(lambda: np.matmul(one, two, out=out))
@@ -148,8 +155,8 @@ def fma_loop(threads: int) -> tuple[str, float]:
         from kernels.bench.multiply_adds import FLOP_A_TURN, spin
     except ImportError:
         return "", 0.0
-    turns = 2_000_000
-    seconds = shortest(lambda: spin(threads, turns))
+    turns = 500_000  # a millisecond
+    seconds = shortest(lambda: spin(threads, turns), 3 * LOOK_S)
     return "loop of fused multiply-adds", threads * turns * FLOP_A_TURN / seconds
 
 
@@ -165,14 +172,21 @@ def measure_gpu(cupy: Any, clock: Any) -> Roofs:
     side = 8192 if free > 4 << 30 else 2048
     one = cupy.ones((side, side), cupy.float32)
     found.flops[f"cuBLAS matrix product of {side}"] = 2 * side**3 / best_of(clock, lambda: one @ one)
+    with suppress(AttributeError), tensor_float_32(cupy):
+        found.flops[f"cuBLAS matrix product of {side} in TF32"] = 2 * side**3 / best_of(clock, lambda: one @ one)
+    return found
+
+
+@contextmanager
+def tensor_float_32(cupy: Any) -> Iterator[None]:
+    """CuPy's matrix products may round their factors; AttributeError where this CuPy cannot be told so."""
     linalg = cupy._core._routines_linalg
     before = linalg.get_compute_type(np.float32)
     linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32)
     try:
-        found.flops[f"cuBLAS matrix product of {side} in TF32"] = 2 * side**3 / best_of(clock, lambda: one @ one)
+        yield
     finally:
         linalg.set_compute_type(np.float32, before)
-    return found
 
 
 def best_of(clock: Any, work: Callable[[], Any]) -> float:
