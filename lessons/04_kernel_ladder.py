@@ -1,15 +1,17 @@
 # %% [markdown]
 # # Kernels, step by step
 #
-# **You have** a convolution in loops, and perhaps no GPU. **You will have**
-# kernels that you ran yourself, a count of every number they read, and an eye for what makes one slow or wrong.
-# **Needs** NumPy, Numba and greenlet (`pip install minizf[emulator]`), no GPU, and half an hour.
+# **You have** a convolution in loops, and perhaps no GPU. **You will have** kernels that you ran yourself, a
+# count of every number they read, and an eye for what makes one slow or wrong. **Needs** NumPy, Numba and
+# greenlet (`pip install minizf[emulator]`), no GPU, and half an hour.
 #
 # A GPU multiplies faster than it can be fed. So the art is in using a number often once it has been fetched,
 # and that can be *counted*, without a clock and without a GPU. Kernels here are written in Numba CUDA, as they
 # would be for a GPU, and run in the project's simulator, which watches every access.
 
 # %%
+import textwrap
+
 import numpy as np
 from numba import float32
 
@@ -143,7 +145,7 @@ for bug in third.bugs:
     try:
         run(CONV2D, third, CONV2D.small, "python", bug=bug)
     except KernelError as error:
-        print(f"{third.bugs[bug].says}\n    {error}\n")
+        print(f"{third.bugs[bug].says}:", textwrap.fill(str(error), 100), "", sep="\n")
     else:
         raise AssertionError(f"{bug}: the simulator saw nothing")
 
@@ -164,11 +166,11 @@ for step in CONV2D.steps:
         assert run(CONV2D, step, CONV2D.small, "python").traffic == step.claims(CONV2D.small, "python")
 
 problem = CONV2D.shown  # 128 filters of 16 x 3 x 3 at 256 pixels: whole tiles of every size
-reads = {"global": [], "shared": []}
-for step in CONV2D.steps:
-    traffic = step.claims(problem, "cuda")
-    reads["global"].append(traffic.global_reads.accesses / problem.outputs)
-    reads["shared"].append(traffic.shared_reads.accesses / problem.outputs)
+claimed = [step.claims(problem, "cuda") for step in CONV2D.steps]
+reads = {
+    "global": [claim.global_reads.accesses / problem.outputs for claim in claimed],
+    "shared": [claim.shared_reads.accesses / problem.outputs for claim in claimed],
+}
 assert reads["global"][0] == 2 * problem.taps
 assert reads["global"][0] / reads["global"][2] == 16
 assert reads["global"][0] / reads["global"][3] == 128
@@ -202,7 +204,8 @@ show(sheet.figure, "04-reads")
 # every fast kernel for a convolution or a matrix product.
 #
 # What these bars do not show is *which* numbers the 32 threads of a warp read together (step 2), and waiting
-# (step 5). The [page of the ladder](ladder.md) counts the first, too.
+# (step 5). The [page of the ladder](ladder.md) counts the first, too, and `python -m kernels.ladder` runs every
+# step, counts it, and breaks it.
 #
 # ## Who adds first
 #
@@ -240,9 +243,6 @@ show(draw_grids([[grid]], "Where three meet, the order decides", caption), "04-o
 # %% [markdown]
 # Step 2 turns the question around: every *place* asks the windows that cover it, row by row. Nobody waits for
 # anybody, and every run gives the same bits. That is why a training of this library can be repeated exactly.
-#
-# Both ladders go on in [the page](ladder.md); `python -m kernels.ladder` runs every step,
-# counts it, and breaks it.
 #
 # ## Exercise
 #

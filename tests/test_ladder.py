@@ -112,6 +112,18 @@ def test_the_page_leads_to_every_file():
     assert all((FOLDER / link).is_file() for link in links)
 
 
+def test_the_page_names_the_numbers_of_the_datasheet():
+    page, gpu = table.README.read_text(), GPUS["h200"]
+    for number in (
+        f"{gpu.memory} TB/s",
+        f"{gpu.shared_memory:.0f} TB/s",
+        f"adds {gpu.fp32 / 2} million million",
+        f"reads {gpu.memory / 4} million million",
+        f"waits {gpu.fp32 / 2 / (gpu.memory / 4):.0f} times",
+    ):
+        assert number in page
+
+
 def test_every_file_is_a_page():
     for ladder in LADDERS.values():
         kernels = {}

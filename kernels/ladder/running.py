@@ -73,7 +73,7 @@ def python_kernel(ladder: Ladder, step: Step, text: str) -> Callable:
     path = ladder.path(step, "python")
     if text == path.read_text():
         return getattr(import_module(f"kernels.ladder.{ladder.name}.{step.name}"), ladder.kernel)
-    name = f"{path.name}, broken"
+    name = f"{path.name} (broken)"
     linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name  # for the lines in errors
     names: dict[str, Any] = {}
     exec(compile(text, name, "exec"), names)

@@ -13,6 +13,8 @@ from kernels.ladder.steps import FOLDER, Ladder, Step, Traffic
 README = FOLDER / "README.md"
 CLEARING_BYTES, RECTIFYING_BYTES = 4, 8  # for each place of x: written by the host; read and written by a kernel of its own
 
+LEFT = ("step", "idea", "limit", "same bits in any order")  # columns of words
+
 
 class Counted(NamedTuple):
     """A step that ran on a problem and was right."""
@@ -104,22 +106,22 @@ def as_text(table: list[dict[str, str]]) -> str:
     for title, cells in columns:
         lines = [""] * (height - len(title)) + title + cells
         width = max(map(len, lines))
-        left = title[0] in ("step", "idea", "limit", "same")
+        left = " ".join(title) in LEFT
         blocks.append([line.ljust(width) if left else line.rjust(width) for line in lines])
     return "\n".join("  ".join(line).rstrip() for line in zip(*blocks, strict=True))
 
 
 def as_markdown(ladder: Ladder, table: list[dict[str, str]]) -> str:
-    """The same for the page; the step's name leads to its files."""
-    titles = list(table[0])
+    """The same for the page, where ideas have a text of their own; the step's name leads to its files."""
+    titles = [title for title in table[0] if title != "idea"]
     lines = [
         "| " + " | ".join(titles) + " |",
-        "| " + " | ".join("---" if t in ("step", "idea") else "--:" for t in titles) + " |",
+        "| " + " | ".join("---" if t in LEFT else "--:" for t in titles) + " |",
     ]
     for step, row in zip(ladder.steps, table, strict=True):
         files = [ladder.path(step, language) for language in step.languages]
         links = " ".join(f"[{path.suffix}](./{ladder.name}/{path.name})" for path in files)
-        lines.append("| " + " | ".join([f"{row['step']} {links}", *list(row.values())[1:]]) + " |")
+        lines.append("| " + " | ".join([f"{row['step']} {links}", *(row[title] for title in titles[1:])]) + " |")
     return "\n".join(lines)
 
 

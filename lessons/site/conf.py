@@ -84,6 +84,14 @@ def plain_docstring(app, what, name, thing, options, lines):
         lines += [".. code-block:: none", "", *(f"   {line}" for line in rest), ""]
 
 
+def ladder_page(app, name, text):
+    """The ladder's page is the README beside its kernels; here its links to them offer the files."""
+    if name == "ladder":
+        page = (HERE.parents[1] / "kernels" / "ladder" / "README.md").read_text()
+        text[0] = re.sub(r"\]\(\./", "](path:../kernels/ladder/", page)
+
+
 def setup(app):
     app.add_html_math_renderer("mathml", inline_renderers=write_math(False), block_renderers=write_math(True))
+    app.connect("source-read", ladder_page)
     app.connect("autodoc-process-docstring", plain_docstring)
