@@ -187,6 +187,10 @@ def test_too_little_memory_says_how_much_and_which_batch(monkeypatch):
         "an array of (128, 64, 512, 512) needs 8.0 GiB of GPU memory; 2.0 GiB of 8.0 GiB are free; use a batch of 32 or fewer"
     )
     words = too_little_memory((4, 1000, 1000), np.dtype(np.float32), 2**20, 8 * GIB)
+    assert words.endswith("use a smaller batch or smaller images")
+    words = too_little_memory((2, 2, 1, 1000, 1000), np.dtype(np.float32), 2**22, 8 * GIB)  # partial sums
+    assert "use a batch of" not in words
+    words = too_little_memory((4, 1, 1000, 1000), np.dtype(np.float32), 2**20, 8 * GIB)
     assert words.endswith("needs 15.3 MiB of GPU memory; 1.0 MiB of 8.0 GiB are free; use a smaller batch or smaller images")
 
 

@@ -199,7 +199,7 @@ def too_little_memory(shape: tuple[int, ...], dtype: np.dtype, free: int, total:
     """What to say when an array of this shape does not fit: how much is needed, and which batch would fit."""
     needed = prod(shape) * dtype.itemsize
     words = f"an array of {shape} needs {_size(needed)} of GPU memory; {_size(free)} of {_size(total)} are free"
-    fits = free * shape[0] // needed
+    fits = free * shape[0] // needed if len(shape) == 4 else 0  # (N, C, H, W); other arrays are not a batch of anything
     return words + (f"; use a batch of {fits} or fewer" if 0 < fits < shape[0] else "; use a smaller batch or smaller images")
 
 
