@@ -151,6 +151,13 @@ KERNEL copy_misaligned(const float* x, float* y) {
     __shared__ __align__(16) float tile[256];
     cp_async<16>(&tile[4 * T], &x[4 * (T % 4) + 1]);
 }
+KERNEL counter_set_without_barrier(const float* x, float* y) {
+    __shared__ float sum;
+    if (T == 0) sum = 0;
+    atomicAdd(&sum, x[T]);
+    __syncthreads();
+    y[T] = sum;
+}
 KERNEL tree_without_barriers(const float* x, float* y) {
     __shared__ float part[64];
     part[T] = x[T];
@@ -250,6 +257,11 @@ BUGS = [
     ),
     ("copy_to_global", (0,), r"copies with cp.async to y\[\d+\], which is not shared memory"),
     ("copy_misaligned", (2,), r"reads 16 bytes at x\[\d+\], whose address is not a multiple of 16"),
+    (
+        "counter_set_without_barrier",
+        (2, 3),
+        r"updates atomically shared memory that (thread \(0, 0, 0\) wrote, with no .*|no thread .* has written yet: .*)",
+    ),
     (
         "tree_without_barriers",
         (5,),

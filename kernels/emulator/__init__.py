@@ -43,6 +43,7 @@ survives pointers to no memory at all.
 Neither sees
 - time: caches, latency, occupancy, registers and the launches they forbid. `counts` says what is moved, not how long it takes;
 - a missing __threadfence (one that is there ends the search for races between blocks of that launch);
+- memcpy and memset of a size known only at run time;
 - the bounds of arrays inside a thread (locals), and of arrays inside a struct or __constant__ memory;
 - an access that misses its array but lands in another array of the same launch;
 - of three or more threads that read one word unordered, all but two: a later write then may race unseen;

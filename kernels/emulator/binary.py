@@ -15,7 +15,6 @@ COUNTS = np.dtype(
     ]
     + [("atomics", np.uint32)]
 )
-WORD_BYTES = 32  # of shadow for every four bytes of memory
 
 
 class Region(Structure):
@@ -70,7 +69,6 @@ class Launch(Structure):
         ("dynamic_bytes", c_size_t),
         ("order", c_int),
         ("checked", c_int),
-        ("seed", c_uint),
         ("limit_s", c_double),
         ("regions", POINTER(Region)),
         ("region_count", c_int),

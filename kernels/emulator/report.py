@@ -135,8 +135,8 @@ def _what(e: Error, scene: Scene) -> str:
         return f"{does} {size}{_element(e, scene)}{shared}, which has {_extent(e, scene)}"
     if e.fault == UNWRITTEN:
         if e.space == SHARED:
-            return f"reads shared memory that no thread of its block has written yet: {_element(e, scene)}"
-        return f"reads {_element(e, scene)}, which nothing has written"
+            return f"{does} shared memory that no thread of its block has written yet: {_element(e, scene)}"
+        return f"{does} {_element(e, scene)}, which nothing has written"
     if e.fault == RACE:
         return _race(e, scene, other)
     if e.fault == PENDING_COPY:

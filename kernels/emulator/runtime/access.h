@@ -65,7 +65,8 @@ inline bool inside(const Region& r, const char* address, size_t bytes) {
     if (before >= begin && before < end && before->space != LOCAL) nearest = before;
     size_t least = (size_t)1 << 30;
     for (Region* r = begin; r < end && nearest != before; ++r) {
-        size_t distance = (size_t)(address < r->base ? r->base - address : address - (r->base + r->bytes));
+        char* end_of_it = r->base + r->bytes;
+        size_t distance = (size_t)(address < r->base ? r->base - address : address > end_of_it ? address - end_of_it : 0);
         if (r->space != LOCAL && distance < least) least = distance, nearest = r;
     }
     if ((uintptr_t)address < 4096) nearest = nullptr;
@@ -92,6 +93,8 @@ template <int N> inline bool all_bytes(const uint8_t* state, uint8_t value) {
 template <int N, Access access> [[gnu::always_inline]] inline void check(Region* r, char* address, void* place) {
     Thread& t = *me();
     size_t offset = (size_t)(address - r->base);
+    uint32_t where = (uint32_t)((char*)place - launch->library.image);
+    if (access != ATOMIC) note(t, r->space, access != READ, address + r->skew, N, where);  // others may run meanwhile
     Counts& c = *t.counts;
     if (access == ATOMIC) ++c.atomics;
     else {
@@ -107,8 +110,6 @@ template <int N, Access access> [[gnu::always_inline]] inline void check(Region*
         }
     }
     Touch now = {address, N, access, r, place};
-    uint32_t where = (uint32_t)((char*)place - launch->library.image);
-    if (access != ATOMIC) note(t, r->space, access != READ, address + r->skew, N, where);
     uintptr_t in_word = (uintptr_t)address & 3;
     Word* w = words + r->shadow + (offset + ((uintptr_t)r->base & 3)) / 4;
     Stamp mine = t.stamp | (access == ATOMIC ? ATOMIC_BIT : 0);

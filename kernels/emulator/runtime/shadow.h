@@ -138,7 +138,7 @@ struct Touch { char* address; int bytes; Access access; const Region* region; vo
     Error& e = new_error(RACE);
     e.region = (int)(now.region - launch->regions), e.space = now.region->space;
     e.access = now.access, e.other_access = earlier & ATOMIC_BIT ? ATOMIC : earlier_access;
-    e.bytes = now.bytes, e.offset = now.address - now.region->base, e.place = (uint64_t)now.place;
+    e.bytes = now.bytes, e.offset = now.address - now.region->base, e.place = (uint64_t)now.place, e.line = 0;
     e.other_place = earlier_place ? (uint64_t)launch->library.image + earlier_place : 0;
     unsigned number = (unsigned)(earlier >> THREAD_SHIFT & 1023);
     copy_index(e.other, block.threads[number].index);
@@ -174,7 +174,8 @@ inline void write_word(Word& w, Stamp mine, uint32_t place, const Touch& now) {
     if (__builtin_expect(conflict(w.writer, mine, space), 0)) race(now, w.writer, w.writer_place, WRITE);
     if (__builtin_expect(conflict(w.reader, mine, space), 0)) race(now, w.reader, w.reader_place, READ);
     if (__builtin_expect(conflict(w.other_reader, mine, space), 0)) race(now, w.other_reader, 0, READ);
-    w.writer = (w.writer ^ mine) & WHO ? mine : mine | (w.writer & ALL_BYTES);
+    if ((w.writer ^ mine) & WHO) w.writer = mine;
+    else w.writer = (mine & (w.writer | ~ATOMIC_BIT)) | (w.writer & ALL_BYTES);  // once plain, not atomic for others either
     w.writer_place = place;
 }
 

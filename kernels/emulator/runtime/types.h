@@ -65,7 +65,6 @@ struct Launch {
     unsigned grid[3], block[3];
     size_t dynamic_bytes;
     int order, checked;
-    unsigned seed;
     double limit_s;
     Region* regions;
     int region_count;
