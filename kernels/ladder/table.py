@@ -68,7 +68,7 @@ def unpool2d_columns(counted: Counted, gpu: Gpu) -> dict[str, str]:
         "bytes to clear and rectify": str(around),
         "bytes in all": number(moved),
         f"places/ns at most, {gpu.name}": number(gpu.memory * 1000 / moved),
-        "same bits in any order": "yes" if counted.results == 1 else f"no: {counted.results} of 3 runs differ",
+        "same bits in any order": "yes" if counted.results == 1 else f"no: {counted.results} results",
     }
 
 
@@ -132,10 +132,8 @@ def described(problem: Any) -> str:
 def block(ladder: Ladder, gpu: Gpu) -> str:
     """What stands between the page's markers for this ladder."""
     counted = [count(ladder, step, ladder.shown) for step in ladder.steps]
-    unit = "an output" if ladder.name == "conv2d" else "a place of x"
-    return (
-        f"{described(ladder.shown)}, counted by the emulator, per {unit}:\n\n{as_markdown(ladder, rows(ladder, counted, gpu))}"
-    )
+    unit = "output" if ladder.name == "conv2d" else "place of x"
+    return f"{described(ladder.shown)}, counted by the emulator, for each {unit}:\n\n{as_markdown(ladder, rows(ladder, counted, gpu))}"
 
 
 def filled(text: str, ladder: Ladder, content: str) -> str:

@@ -87,8 +87,9 @@ def plain_docstring(app, what, name, thing, options, lines):
 def ladder_page(app, name, text):
     """The ladder's page is the README beside its kernels; here its links to them offer the files."""
     if name == "ladder":
-        page = (HERE.parents[1] / "kernels" / "ladder" / "README.md").read_text()
-        text[0] = re.sub(r"\]\(\./", "](path:../kernels/ladder/", page)
+        page = HERE.parents[1] / "kernels" / "ladder" / "README.md"
+        app.env.note_dependency(page, docname=name)
+        text[0] = re.sub(r"\]\(\./", "](path:../kernels/ladder/", page.read_text())
 
 
 def setup(app):
