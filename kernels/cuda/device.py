@@ -71,10 +71,6 @@ class Device:
         """Which of several GPUs is in use: tables live on one."""
         return 0
 
-    def pointers(self, args: tuple) -> tuple:
-        """The arguments with None as this device wants a null pointer."""
-        return args
-
     def module(self, file: str, options: tuple[str, ...] = ()) -> Any:
         """The kernels of a file of this folder, compiled on first use."""
         if (file, options) not in self._modules:
@@ -103,7 +99,7 @@ class Device:
         function = self._functions[file, options, kernel]
         if shared_bytes > STATIC_SHARED_BYTES:
             function.max_dynamic_shared_size_bytes = shared_bytes
-        function(tuple(map(int, grid)), tuple(map(int, block)), self.pointers(args), shared_mem=shared_bytes)
+        function(tuple(map(int, grid)), tuple(map(int, block)), args, shared_mem=shared_bytes)
 
     def table(self, key: tuple, build: Callable[[], np.ndarray]) -> Array:
         """A small array that depends on `key` only, made by `build()` on the host and kept on the device."""
@@ -142,9 +138,6 @@ class Gpu(Device):
 
     def place(self) -> int:
         return self.arrays.cuda.runtime.getDevice()
-
-    def pointers(self, args: tuple) -> tuple:
-        return tuple(np.uintp(0) if argument is None else argument for argument in args)  # CuPy copies a number as it is
 
 
 class Emulated(Device):
