@@ -89,6 +89,9 @@ def require_true_timers() -> None:
         raise Rejected(f"replaced the timer time.{patched[0]}")
 
 
+LATE_S = 2e-3  # a busy host may take this long to see that the GPU is done; who hides less than that is above the roof
+
+
 class EventClock:
     """Two events around the call on the current stream of a GPU.
 
@@ -115,7 +118,7 @@ class EventClock:
         require_true_timers()
         if seconds <= 0:
             raise Rejected(f"the GPU's events say it took {seconds:g} s")
-        if late > 0.2 * seconds + 200e-6:
+        if late > 0.2 * seconds + LATE_S:
             raise Rejected(f"work went on for {late * 1e3:.2f} ms on another stream after its call of {seconds * 1e3:.2f} ms")
         return result, seconds
 
