@@ -42,7 +42,7 @@ class InOrder(Emulated):
         for old, new in self.edits:
             self.edited += text.count(old)
             text = text.replace(old, new)
-        return self.emulator.Module(text, options, name=file, order=self.order)
+        return self.emulator.Module(text, options, name=file, order=self.order, checked=True)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def test_each_included_file_comes_once_and_lines_keep_their_numbers():
         assert number > len(original) or line in (original[number - 1], ""), f"{file}:{number}"
 
 
-def test_a_fix_point_of_every_file():
+def test_every_file_includes_nothing_but_our_own():
     for path in device_module.FOLDER.glob("*.cu"):
         assert 'extern "C" __global__' in source(path.name)
         assert not any(line.startswith("#include") for line in source(path.name).splitlines()), f"{path.name} includes a header"
