@@ -11,6 +11,7 @@ installed. What goes wrong (all seen with Numba 0.68, numba-cuda 0.20 to 0.30, N
 """
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -29,7 +30,8 @@ def load() -> Any:
     """numba.cuda: NVIDIA's if it fits, else Numba's own. ImportError in words if neither can be imported."""
     global _loaded
     if _loaded is None:
-        with dropped_names():
+        with dropped_names(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about NumPy's next releases, at import
             try:
                 _loaded = imported()
             except MISFITS as first:
