@@ -285,12 +285,12 @@ def check_linear(device):
 
 def check_step(device):
     _, w, _, dy = conv_arguments((2, 6, 11, 7), 9, (3, 3), (2, 1), (1, 2))
-    same("step", pooled_step(device, dy, w, True), pooled_step(Emulated(), dy, w, False))
+    same("step", pooled_step(device, dy, w, True), pooled_step(InOrder(), dy, w, False))
 
 
 def check_cells(device):
     _, w, _, dy = conv_arguments((2, 3, 11, 7), 9, (3, 3), (2, 1), (1, 2))
-    same("step", pooled_step(device, dy, w, True, PAPERS), pooled_step(Emulated(), dy, w, False, PAPERS))
+    same("step", pooled_step(device, dy, w, True, PAPERS), pooled_step(InOrder(), dy, w, False, PAPERS))
 
 
 def check_no_steps(device):
