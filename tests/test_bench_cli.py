@@ -220,7 +220,7 @@ def test_pytorchs_step_is_ours():
         net.layers["drop6"].p = net.layers["drop7"].p = 0.0
     racers = OurStep(nets[0], 0), TorchStep(torch, nets[1])
     with kernels.use("numpy"):
-        losses = [[racer.step(case.images[0], case.labels) for _ in range(3)] for racer in racers]
+        losses = [[racer.step(racer.placed(case.images[0]), case.labels) for _ in range(3)] for racer in racers]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     for name, array in racers[0].state().items():
         assert np.allclose(array, racers[1].state()[name], atol=1e-5), name

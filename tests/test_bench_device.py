@@ -10,9 +10,10 @@ import strict_device
 from kernels.bench import clock, runner
 from kernels.bench.case import Case
 from kernels.bench.contestants import Ours
-from kernels.bench.problems import choose
+from kernels.bench.problems import Net, Problem, choose
 from kernels.bench.roofs import Roofs
 from kernels.bench.runner import ClockShop, Judge, Settings
+from minizf.training_step import StepCase
 
 TINY = {problem.name: problem for problem in choose(["tiny"])}
 SETTINGS = Settings(caches=("cold", "warm"), least_runs=3, limit_s=0.01)
@@ -57,6 +58,16 @@ def test_every_operation_is_timed_and_checked_on_a_device(device, name):
         assert row.rejected is None
         assert row.median_s > 0
         assert len(row.times_s) >= 3
+
+
+def test_a_training_step_is_timed_on_a_device(device):
+    shop = ClockShop(1)
+    shop.made[True] = clock.EventClock(HostEvents(), lambda: None, lambda: None)
+    case = StepCase(Problem("s", "step", "training_step", Net("zfnet64", 2, 3)), [Ours("strict-device")])
+    rows = runner.run_case(case, SETTINGS, Judge(lambda gpu: ROOFS), shop)
+    assert [row.rejected for row in rows] == [None, None]
+    assert all(row.median_s > 0 for row in rows)
+    assert all(isinstance(array, strict_device.DeviceArray) for array in case.racers["strict-device"].net.state().values())
 
 
 def test_nothing_crosses_to_the_host_while_the_clock_runs(device):
