@@ -306,7 +306,7 @@ def test_host_code_of_a_gpu(monkeypatch):
         Gpu()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(cuda, "is_available", lambda: False)
-    with pytest.raises(ImportError, match=r"numba\.cuda \(.*\) finds no usable GPU"):
+    with pytest.raises(ImportError, match=r"numba\.cuda of Numba .* finds no usable GPU"):
         Gpu()
 
 

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -116,13 +117,11 @@ def test_this_machine_gets_one_and_is_left_alone():
 
 
 class Unusable:
-    __version__ = "0.30.4"
-
     def is_available(self):
         return False
 
     def cuda_error(self):
-        return "CUDA_ERROR_NO_DEVICE"
+        return "\nCUDA_ERROR_NO_DEVICE,\nsee above\n"
 
 
 class Broken(Unusable):
@@ -136,6 +135,7 @@ class Usable(Unusable):
 
 
 def test_reasons():
-    assert loader.why_unusable(Unusable()) == "numba.cuda (0.30.4) finds no usable GPU: CUDA_ERROR_NO_DEVICE"
-    assert loader.why_unusable(Broken()) == "numba.cuda (0.30.4) finds no usable GPU: libcuda.so.1: wrong ELF class"
+    finds = f"numba.cuda of Numba {numba.__version__} finds no usable GPU: "
+    assert loader.why_unusable(Unusable()) == finds + "CUDA_ERROR_NO_DEVICE, see above"
+    assert loader.why_unusable(Broken()) == finds + "libcuda.so.1: wrong ELF class"
     assert loader.why_unusable(Usable()) is None

@@ -14,6 +14,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -91,5 +93,12 @@ def why_unusable(cuda: Any) -> str | None:
         error = cuda.cuda_error() if hasattr(cuda, "cuda_error") else None
     except Exception as failure:  # whatever a driver's library throws
         error = failure
-    version = getattr(cuda, "__version__", "built into Numba")
-    return f"numba.cuda ({version}) finds no usable GPU" + (f": {error}" if error else "; is the NVIDIA driver installed?")
+    words = " ".join(str(error or "").split())
+    return f"{origin(cuda)} finds no usable GPU: {words or 'is the NVIDIA driver installed?'}"
+
+
+def origin(cuda: Any) -> str:
+    """Which of the two packages this numba.cuda comes from."""
+    if "numba_cuda" in Path(getattr(cuda, "__file__", None) or "").parts:
+        return f"numba-cuda {version('numba-cuda')}"
+    return f"numba.cuda of Numba {version('numba')}"
