@@ -31,6 +31,9 @@ from kernels.numba_cuda import convolution, emulated, operations, tiles, unpooli
 from kernels.numba_cuda.device import Device, Emulated
 from kernels.numba_cuda.operations import FUNCTIONS, Operations
 from kernels.numba_cuda.tiles import GPU_TILES, SIMULATOR_TILES, Tile
+from minizf.deconvnet import project
+from minizf.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from minizf.net import Net
 
 NAME = "numba-cuda-emulated"
 FLOAT32 = np.dtype(np.float32)
@@ -348,3 +351,32 @@ def test_compiled_for_sm_90_without_spills(tile):
 def test_large_window_of_a_pool():
     with kernels.use(NAME):
         check_maxpool2d(Pool((1, 1, 17, 16), (16, 16), (1, 5), (0, 0)), 0, FLOAT32)
+
+
+def test_a_small_net_trains_and_projects():
+    """What a person without a GPU does with it; the same numbers as NumPy's up to rounding."""
+    net = Net(
+        [
+            ("conv1", Conv2d(*weights(4, 1, 3, 3))),
+            ("relu1", ReLU()),
+            ("pool1", MaxPool2d(2, 2)),
+            ("flatten", Flatten()),
+            ("logits", Linear(*weights(3, 4 * 3 * 4))),
+        ],
+        input_shape=(1, 8, 10),
+    )
+    x = normal(np.random.default_rng(2), (2, 1, 8, 10), FLOAT32)
+    results = []
+    for name in (NAME, "numpy"):
+        with kernels.use(name):
+            y, tape = net.forward(x)
+            _, dlogits = kernels.softmax_cross_entropy(y, np.array([0, 2]))
+            _, grads = net.backward(dlogits, tape)
+            results.append([y, *grads.values(), project(net, tape, "relu1", 1, 2)])
+    for ours, numpys in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, numpys, rtol=1e-4, atol=1e-5)
+
+
+def weights(*shape):
+    rng = np.random.default_rng(len(shape))
+    return normal(rng, shape, FLOAT32), normal(rng, shape[:1], FLOAT32)
