@@ -54,15 +54,25 @@ inline unsigned sectors(const uint32_t* address, int count) {
     return different;
 }
 
+inline bool within(const uint32_t* address, int count, uint32_t bytes) {  // then no bank has two different words to give
+    uint32_t lowest = address[0], highest = address[0];
+    for (int lane = 1; lane < count; ++lane) {
+        lowest = address[lane] < lowest ? address[lane] : lowest;
+        highest = address[lane] > highest ? address[lane] : highest;
+    }
+    return highest - lowest < bytes;
+}
+
 // Banks taken together as wide as the access: 32 of 4 bytes, 16 of 8, 8 of 16, each for as many lanes.
 inline unsigned passes(const uint32_t* address, int count, int bytes) {
     uint32_t width = bytes < 4 ? 4 : (uint32_t)bytes, banks = 4 * LANES / width;
     unsigned total = 0;
     for (int begin = 0; begin < count; begin += (int)banks) {
+        int lanes = begin + (int)banks < count ? (int)banks : count - begin;
+        unsigned busiest = 1, filled[LANES] = {};
         uint32_t of_bank[LANES][LANES];
-        unsigned filled[LANES] = {}, busiest = 1;
-        int end = begin + (int)banks < count ? begin + (int)banks : count;
-        for (int lane = begin; lane < end; ++lane) {
+        bool apart = within(address + begin, lanes, 4 * LANES - 3);
+        for (int lane = begin; lane < begin + lanes && !apart; ++lane) {
             uint32_t piece = address[lane] / width, bank = piece % banks;
             unsigned i = 0;
             while (i < filled[bank] && of_bank[bank][i] != piece) ++i;
@@ -75,23 +85,11 @@ inline unsigned passes(const uint32_t* address, int count, int bytes) {
     return total;
 }
 
-inline bool one_pass(const uint32_t* address) {  // the two commonest: all lanes one word, or words in a row
-    uint32_t same = 0, row = 0;
-    for (uint32_t lane = 0; lane < LANES; ++lane) {
-        same |= address[lane] ^ address[0];
-        row |= address[lane] - address[0] - 4 * lane;
-    }
-    return !same || !row;
-}
-
 inline void request(uint32_t what, const uint32_t* address, int count) {
     bool shared = what >> 1 & 1, write = what & 1;
     int bytes = 1 << (what >> 2 & 7);
     ++launch->transactions.requests[shared][write];
-    uint64_t& units = launch->transactions.units[shared][write];
-    if (!shared) units += sectors(address, count);
-    else if (count == LANES && bytes == 4 && one_pass(address)) ++units;
-    else units += passes(address, count, bytes);
+    launch->transactions.units[shared][write] += shared ? passes(address, count, bytes) : sectors(address, count);
 }
 
 inline bool in_step(const uint32_t* what) {
