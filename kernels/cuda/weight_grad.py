@@ -19,7 +19,7 @@ FILE = "weight_grad.cu"
 STEP, STAGES = 8, 4  # as in tile.cuh; here the steps are pixels
 LEAST_PIXELS = 8 * STEP  # of a part: a shorter one is mostly filling and emptying the pipeline
 MOST_PARTS = 256
-TILES = Tile(128, 128, 256, 2, 687), Tile(128, 64, 128, 3, 757), Tile(64, 96, 96, 5, 693), Tile(64, 64, 64, 7, 713)
+TILES = Tile(128, 128, 256, 2, 693), Tile(128, 64, 128, 3, 746), Tile(64, 96, 96, 5, 745), Tile(64, 64, 64, 7, 757)
 SUMS = np.dtype(
     [(name, np.int32) for name in ("filters", "taps", "pixels", "map", "x_image", "dy_image", "height", "width", "part")]
 )
