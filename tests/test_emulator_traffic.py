@@ -1,4 +1,4 @@
-"""What a warp's accesses cost together is counted exactly, for patterns whose cost is known by hand, in every order of threads."""
+"""What a warp's accesses cost together is counted exactly, for patterns whose cost is known by hand, in every order."""
 
 import numpy as np
 import pytest
