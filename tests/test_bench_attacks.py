@@ -34,6 +34,8 @@ FOUND_OUT = {
     "returns_early": ("before timing", "still changing after the call had returned"),
     "uninitialised": ("before timing", "returned memory it never wrote"),
     "tired": ("in timed run", ""),  # which values are there instead depends on what the memory held
+    "one_missing": ("in timed run", "left 1 of 5,760 values unwritten"),
+    "one_wrong": ("", "wrong result: off by up to 0.01"),  # a sample may meet it, else the check at the end does
     "early_later": ("in timed run", "still changing after the call had returned"),
     "lazy": ("before timing", "returned a attacks.lazy.Lazy, expected a plain array"),
     "wrong_layout": ("before timing", "not C-contiguous"),
