@@ -1,5 +1,7 @@
 """The checks themselves: definitions against the reference, allowed errors between rounding and half precision, the words."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,18 @@ def test_one_wrong_value_among_many_is_found_and_shown():
     wrong[1, 7, 3, 2] += 0.01
     with pytest.raises(Rejected, match=r"wrong result: off by up to 0.01 .* at \(1, 7, 3, 2\)"):
         checking.require_equal([wrong], [exact], checking.allowed(problem, arrays))
+
+
+def test_a_single_value_may_be_eight_times_as_far_off_as_all_together():
+    problem = choose(["awkward"], ["conv2d"])[0]
+    arrays = inputs(problem, seed=1)
+    exact = whole(problem, arrays, numpy_blas)[0]
+    bounds = checking.allowed(problem, arrays)
+    for far, right in ((6, True), (12, False)):
+        result = exact.astype(np.float32)
+        result[0, 1, 2, 3] = exact[0, 1, 2, 3] + far * bounds[0].rms
+        with contextlib.nullcontext() if right else pytest.raises(Rejected, match="wrong result"):
+            checking.require_equal([result], [exact], bounds)
 
 
 def test_switches_must_be_right_where_values_are():

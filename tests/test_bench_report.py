@@ -36,6 +36,7 @@ def test_the_table_says_who_where_and_how_fast(record):
     assert "tiny/deep/conv2d   2x17x6x5 by 19 of 1x3 pad 0x1   116 kFLOP, 12.5 kB" in text
     line = next(line for line in text.split("tiny/deep/conv2d")[1].splitlines() if line.strip().startswith("numpy"))
     assert duration(row["median_s"]) in line
+    assert f"{(row['quartiles_s'][1] - row['quartiles_s'][0]) / row['median_s']:.1%}" in line.split()
     assert f"{row['flop'] / row['median_s'] / 1e9:,.0f}" in line.split()
     assert "2.00 (1.80 to 2.20)" in line
     assert "time / torch's" in text
