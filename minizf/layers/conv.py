@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import kernels
+from kernels.sizes import output_size
 from minizf.layers.layer import Layer, Reach, each, pair
 from minizf.layers.rules import DECONVNET, Rules
 
@@ -78,14 +79,14 @@ def spatial_size(layer: str, size: tuple[int, int], reach: Reach) -> tuple[int, 
         raise ValueError(
             f"{layer}: stride {reach.stride}, padding {reach.pad}; expected a stride from 1 and a padding from 0 up"
         )
-    out = each(lambda n, r, s, p: (n + 2 * p - r) // s + 1, size, *reach)
-    if min(out) < 1 or any(n + 2 * p < r for n, r, p in zip(size, reach.size, reach.pad, strict=True)):
+    try:
+        return output_size(layer, "window", size, *reach)
+    except ValueError:
         raise ValueError(
             f"{layer}: a {reach.size[0]}x{reach.size[1]} window, stride {reach.stride}, padding {reach.pad}, does not fit "
-            f"an input of {size[0]}x{size[1]}: (size + 2 * pad - window) // stride + 1 = {out[0]}x{out[1]}; "
+            f"an input of {size[0]}x{size[1]}: (size + 2 * pad - window) // stride + 1 is below 1; "
             "use a smaller window, more padding or a larger input"
-        )
-    return out
+        ) from None
 
 
 def covered(size: tuple[int, int], reach: Reach) -> tuple[int, int]:
