@@ -180,6 +180,11 @@ def _laid_out(operation: str, backend: Loaded, name: str, value: Array, letters:
 
 def _wrong_type(operation: str, backend: Loaded, name: str, value: Array, dtype: str = "float32") -> str:
     library = backend.arrays.__name__
+    if library == "numpy" and type(value).__module__.split(".")[0] == "cupy":
+        return (
+            f"{operation}: {name} is an array of CuPy; the {backend.name} implementation takes numpy arrays of {dtype}; "
+            f"bring it to the host with cupy.asnumpy({name}), or choose an implementation for the GPU with kernels.use"
+        )
     return (
         f"{operation}: {name} is a {type(value).__module__}.{type(value).__qualname__}; the {backend.name} implementation "
         f"takes {library} arrays of {dtype}; convert it with {library}.asarray({name}, dtype={dtype!r})"

@@ -280,6 +280,14 @@ def test_between_host_and_device():
         kernels.to_device([1.0])
 
 
+def test_an_array_of_cupy_is_told_the_way_to_the_host():
+    stand_in = type("ndarray", (), {"__module__": "cupy", "dtype": X.dtype})()
+    with pytest.raises(
+        TypeError, match=r"^relu: x is an array of CuPy; .* bring it to the host with cupy\.asnumpy\(x\), or choose"
+    ):
+        kernels.relu(stand_in)
+
+
 def test_sizes():
     assert kernels.conv_output_size((224, 223), 7, 2, 1) == (110, 110)
     assert kernels.pool_output_size(110, (3, 2), 2, (1, 0)) == (55, 55)
