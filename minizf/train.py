@@ -135,6 +135,7 @@ def fit(
     return at.rows
 
 
+@np.errstate(over="ignore", invalid="ignore")  # TrainingDiverged says it, in words
 def train_step(net, velocity, preprocess, train_set, batch, recipe, at: Progress, steps: int) -> None:
     """One batch forward, backward, and down the slope; `at` moves on by one step."""
     began = time.perf_counter()

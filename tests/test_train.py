@@ -217,6 +217,14 @@ def test_a_diverging_loss_names_layer_batch_and_remedy(tmp_path):
         fit(run, net, *rest, RECIPE, show_progress=False)
 
 
+@pytest.mark.parametrize("implementation", ["numpy", "numba"])
+def test_overflow_ends_in_one_error_without_a_warning_of_numpy(tmp_path, implementation):
+    run, net, *rest = parts(tmp_path)
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e9, filter_rms=0)
+    with kernels.use(implementation), pytest.raises(TrainingDiverged, match="no longer a number in epoch 1, step"):
+        fit(run, net, *rest, recipe, show_progress=False)
+
+
 @pytest.mark.parametrize(("step", "autosave_s"), [(6, 60.0), (2, 0.0)], ids=["last step of all", "autosave in mid-epoch"])
 def test_weights_that_are_no_numbers_are_neither_judged_nor_saved(tmp_path, monkeypatch, step, autosave_s):
     run, net, *rest = parts(tmp_path)
