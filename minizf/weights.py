@@ -5,6 +5,7 @@ One file is enough to use a net again: `load(path)` builds it, fills it, and say
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from minizf.files import write_atomic
 from minizf.layers import KINDS, Layer
 from minizf.net import Net
 
+log = logging.getLogger("minizf")
 FORMAT = "minizf-1"
 MEAN = "preprocess.mean"
 
@@ -84,7 +86,11 @@ def load(path: str | Path) -> Checkpoint:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else f"makes no sense: {error}"
         raise WeightsError(f"{path}: its header {what}; it was damaged or changed, use another copy of it") from error
-    if described.get("sha256", checksum(tensors)) != checksum(tensors):  # files of before this sum was written have none
+    if "sha256" not in described:  # files of before this sum was written
+        log.warning(
+            "%s carries no checksum, so a damaged number would go unnoticed; save it anew with minizf.weights.save", path
+        )
+    elif described["sha256"] != checksum(tensors):
         raise WeightsError(f"{path}: its numbers are not those that were saved (SHA-256 differs); use another copy of it")
     return checkpoint
 

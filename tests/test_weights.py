@@ -95,6 +95,15 @@ def test_a_flipped_bit_among_the_numbers_is_seen(saved):
         weights.load(path)
 
 
+def test_a_file_without_a_checksum_is_read_but_said_to_be_unchecked(saved, caplog):
+    path = saved[0]
+    weights.load(path)
+    assert not caplog.records
+    rewrite(path, lambda header, tensors: header.pop("sha256"))
+    weights.load(path)
+    assert f"{path} carries no checksum, so a damaged number would go unnoticed" in caplog.text
+
+
 @pytest.mark.parametrize("key", ["format", "layers", "input_shape", "classes", "metadata", "scale"])
 def test_a_header_that_lacks_something_is_named(saved, key):
     rewrite(saved[0], lambda header, tensors: header.pop(key))
