@@ -183,6 +183,14 @@ def shared_pass(net: Net, x: np.ndarray, images: dict[str, np.ndarray], rules: R
     return net.forward(x, upto=max((top for top in tops.values() if top), key=names.index))[1]
 
 
+def whole(name: str, numbers) -> np.ndarray:
+    """The numbers as an int array; TypeError for others, which would be cut off without a word."""
+    array = np.asarray(numbers)
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"{name} are {array.dtype}; expected whole numbers, for example {name}.astype(int)")
+    return array.astype(int, copy=False)
+
+
 def checked(net: Net, source, layer, images, maps, at, seed, rules):
     """The arguments as arrays; ValueError for anything that does not exist in this net or source."""
     if not kernels.on_host():
@@ -190,11 +198,11 @@ def checked(net: Net, source, layer, images, maps, at, seed, rules):
             f"windows are cut on the CPU, but the {kernels.current()} implementation keeps its arrays on a GPU; project there "
             "with project_units, or go back: net.to_host() and kernels.use('numba')"
         )
-    images, maps = np.asarray(images, dtype=int), np.asarray(maps, dtype=int)
+    images, maps = whole("images", images), whole("maps", maps)
     net.check_layer(layer)
     check_maps(net, layer, maps)
     if at is not None:
-        at = np.asarray(at, dtype=int)
+        at = whole("at", at)
         check_positions(net, layer, at, len(maps))
     elif len(net.shapes[layer]) == 1:
         at = np.zeros((len(maps), 2), int)

@@ -146,3 +146,11 @@ def test_a_window_stays_on_its_map():
 def test_overlap_of_shifted_axes():
     assert overlap(2, 5, 4) == (slice(0, 3), slice(2, 5))
     assert overlap(-2, 5, 4) == (slice(2, 4), slice(0, 2))
+
+
+@pytest.mark.parametrize("wrong", [{"maps": [1.9]}, {"images": [0.0]}, {"at": [[1.5, 2.0]]}])
+def test_numbers_that_are_not_whole_are_refused(wrong):
+    net = zoo.zfnet64(3, size=16)
+    x = np.ones((1, 3, 16, 16), np.float32)
+    with pytest.raises(TypeError, match=rf"^{next(iter(wrong))} are float64; expected whole numbers"):
+        windows.project_windows(net, x, "relu2", **{"images": [0], "maps": [1], **wrong})
