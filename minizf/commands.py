@@ -221,9 +221,14 @@ def finish_run(run: Run, train_set: Dataset, val_set: Dataset, options: Namespac
         raise TrainingStopped(f"{stop}; saved. Go on with: minizf train --resume {run.path}") from None
     seconds = sum(row["seconds"] for row in rows)
     print(
-        f"{run.path}: validation accuracy {rows[-1]['val_accuracy']:.1%} after {len(rows)} epochs, {seconds:.0f} s of training"
+        f"{run.path}: validation accuracy {rows[-1]['val_accuracy']:.1%} after {epochs_of(rows)}, {seconds:.0f} s of training"
     )
     return Checkpoint(net, preprocess, train_set.classes), val_set
+
+
+def epochs_of(rows: list[dict]) -> str:
+    """How many, in words."""
+    return f"{len(rows)} epoch" + "s" * (len(rows) != 1)
 
 
 def curves_of(run: Run) -> Callable[[list[dict]], None]:
@@ -302,7 +307,7 @@ def facts_of(run: Run | None, checkpoint: Checkpoint, dataset: Dataset) -> dict[
             )
         rows = rows[: checkpoint.metadata.get("epoch", len(rows))]  # what came after the weights shown is not theirs
         if rows:
-            facts["validation accuracy"] = f"{rows[-1]['val_accuracy']:.1%} after {len(rows)} epochs"
+            facts["validation accuracy"] = f"{rows[-1]['val_accuracy']:.1%} after {epochs_of(rows)}"
             facts["training time"] = f"{sum(row['seconds'] for row in rows):.0f} s"
     return {**facts, "parameters": f"{checkpoint.net.parameter_count:,}"}
 

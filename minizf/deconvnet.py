@@ -65,6 +65,11 @@ def project_units(
     return pixels
 
 
+def percent(share: float) -> str:
+    """Share in per cent; never "100%" while something is left."""
+    return "100%" if share == 1 else f"{min(100 * share, 99.99):.{2 if share > 0.99 else 1}f}%"
+
+
 @dataclass(frozen=True)
 class Step:
     """The signal at one point of its way down."""
@@ -80,7 +85,7 @@ class Step:
 
     def __str__(self) -> str:
         size = " x ".join(map(str, self.signal.shape))
-        return f"{self.operation:8} {self.name:8} {size:>15} {self.zeros:6.1%} zero"
+        return f"{self.operation:8} {self.name:8} {size:>15} {percent(self.zeros):>6} zero"
 
 
 def trace(

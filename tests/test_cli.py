@@ -115,7 +115,7 @@ def test_a_second_atlas_of_other_layers_or_weights_is_not_held_up_by_the_first(r
     first = page.read_text()
     assert cli.main([*command, "--layers", "relu2", "--epoch", "1", "-q"]) == 0
     assert "after 2 epochs" in first
-    assert "after 1 epochs" in page.read_text()
+    assert "after 1 epoch<" in page.read_text()
     page.with_suffix(".scan.npz").write_bytes(b"PK")
     assert cli.main([*command, "--layers", "relu2", "-q"]) == 0
     assert page.read_text() == first

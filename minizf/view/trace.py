@@ -2,18 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from minizf.deconvnet import Step, percent
 from minizf.view.gallery import ink_pictures
 from minizf.view.mosaic import enlarge, zoom_for
 from minizf.view.normalise import BY_PICTURE, Rule, photograph
 from minizf.view.style import BODY, DPI, LIGHT, SMALL, Sheet, Theme, line_height
-
-if TYPE_CHECKING:
-    from minizf.deconvnet import Step
 
 SIDE = 1.3  # inches of a picture
 ACROSS = (6, 5, 7)  # panels in a row: whichever fills the last row best
@@ -40,7 +37,7 @@ def energy(signal: np.ndarray) -> np.ndarray:
 
 
 def draw_trace(
-    steps: Sequence["Step"],
+    steps: Sequence[Step],
     image: np.ndarray | None = None,
     title: str = "The way down",
     rule: Rule = BY_PICTURE,
@@ -73,7 +70,7 @@ def draw_trace(
     return sheet.figure
 
 
-def draw_step(sheet: Sheet, step: "Step", pixels: np.ndarray, largest: float, x: float, y: float, is_first: bool) -> None:
+def draw_step(sheet: Sheet, step: Step, pixels: np.ndarray, largest: float, x: float, y: float, is_first: bool) -> None:
     """One panel: what was done, the signal, its size, and how much of it is not zero."""
     theme = sheet.theme
     sheet.text(x, y, step.operation, weight="bold")
@@ -101,8 +98,3 @@ def place(sheet: Sheet, pixels: np.ndarray, x: float, y: float) -> None:
 
 def picture_top() -> float:
     return line_height(BODY) + line_height(SMALL) + 0.04
-
-
-def percent(share: float) -> str:
-    """Share in per cent; never "100 %" while something is left."""
-    return "100 %" if share == 1 else f"{min(100 * share, 99.99):.{2 if share > 0.99 else 1}f} %"
