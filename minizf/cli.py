@@ -209,7 +209,7 @@ def add_bench(sub):
     minizf bench --set zfnet --batch 16 --operations conv2d,conv2d_transpose --implementations numba,numpy
     minizf bench --resume new.json                             go on after Ctrl-C
     minizf bench --compare old.json new.json                   exit code 1 when something became slower
-    minizf bench --show kernels/bench/results/seven.json --readme README.md
+    minizf bench --show kernels/bench/results/cpu.json --readme README.md
     minizf bench --implementations cuda-emulated               no clock: right or wrong, and what was read and written
     minizf bench --list                                        sets, operations, implementations
 
