@@ -145,6 +145,18 @@ def test_arithmetic_is_that_of_float32():
     assert np.array_equal(y[4], (squares - (x * x)).astype(np.float32))  # what the product's rounding lost
 
 
+@pytest.mark.parametrize("checked", [True, False])
+def test_infinity_and_nan_are_numbers_without_a_warning(checked):
+    def overflow(x, y):
+        y[cuda.threadIdx.x] = x[cuda.threadIdx.x] * float32(3e38)
+        cuda.syncthreads()
+        y[cuda.threadIdx.x] *= y[cuda.threadIdx.x] - y[cuda.threadIdx.x]  # what was written may be read in the same launch
+
+    y = cuda.empty(2)
+    cuda.jit(overflow, checked=checked)[1, 2](np.array([2, 0], np.float32), y)
+    assert np.array_equal(y, [np.nan, 0], equal_nan=True)
+
+
 def test_bytes_and_integers_wrap_where_they_are_stored():
     def stored(y, z):
         y[0] = 300

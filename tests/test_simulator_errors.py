@@ -182,6 +182,15 @@ def test_memory_that_nothing_has_written():
         sums[0, 1] += float32(1)
 
     assert "reads local array sums[0, 1], which nothing has written" in fails(of_local, 1, 1, f32(1))[0].what
+
+    def nobody_writes_before_the_barrier(y):
+        tile = cuda.shared.array(2, float32)
+        value = tile[cuda.threadIdx.x]
+        cuda.syncthreads()
+        y[0] = value  # a race, but of later
+
+    error, line = fails(nobody_writes_before_the_barrier, 1, 2, f32(1))
+    assert (error.thread, line) == ((0, 0, 0), "value = tile[cuda.threadIdx.x]")
     x = cuda.empty((4, 2))
     x[:3] = 1  # the host may write too
     flat = x.reshape(-1)
@@ -224,6 +233,26 @@ def test_races_in_global_memory():
 
     for order in ORDERS:
         assert "data race" in fails(neighbour, 1, 4, f32(5), order=order)[0].what
+
+    def read_by_two(x):
+        value = x[0]
+        if cuda.threadIdx.x == 1:
+            x[0] = value
+
+    error, line = fails(read_by_two, 1, 3, f32(1))
+    assert (error.thread, line) == ((1, 0, 0), "x[0] = value")
+    assert "which thread (0, 0, 0) read" in error.what
+
+    def barriers_do_not_order_blocks(x, y):
+        if cuda.blockIdx.x == 0:
+            cuda.syncthreads()
+            y[0] = x[0]
+        else:
+            x[0] = y[0]
+
+    error, _ = fails(barriers_do_not_order_blocks, 2, 1, f32(1), f32(1))
+    assert error.block == (1, 0, 0)
+    assert "of block (0, 0, 0)" in error.what
 
     def scatter_atomically(x, y):
         i = cuda.grid(1)

@@ -275,7 +275,7 @@ class Machine:
             return ready
         self.raise_awaited()
         first = waiting[0].waiting
-        if len(waiting) == len(threads) and first and all(t.waiting and t.waiting[:3] == first[:3] for t in threads):
+        if first and all(t.waiting and t.waiting[:3] == first[:3] for t in threads):
             values_of_all = [thread.waiting.value for thread in threads if thread.waiting]
             for thread in threads:
                 thread.result = values_of_all
