@@ -6,10 +6,12 @@ import re
 
 import numpy as np
 import pytest
+import strict_device
 
+from kernels import emulator
 from kernels.cuda.gate import TABLE
 from kernels.emulator import KernelError
-from kernels.ladder import CONV2D, LADDERS, UNPOOL2D, __main__, running, table
+from kernels.ladder import CONV2D, LADDERS, UNPOOL2D, __main__, on_gpu, running, table
 from kernels.ladder.ceilings import GPUS, ceilings
 from kernels.ladder.running import ORDERS, WrongResult, bits, check, run
 from kernels.ladder.steps import FOLDER
@@ -198,6 +200,80 @@ def test_a_wrong_step_is_reported(capsys, monkeypatch):
     monkeypatch.setattr(__main__, "check", refuse)
     assert __main__.main(["unpool2d", "--language", "python", "--step", "2"]) == 1
     assert "2_gather: 1 of 3 outputs are wrong" in capsys.readouterr().out
+
+
+class StandIn:
+    """For a GPU: arrays that stay on the device as CuPy's do, kernels in the emulator, and a clock that counts launches."""
+
+    arrays = strict_device
+
+    def __init__(self):
+        self.launches = 0
+
+    def empty(self, shape):
+        return strict_device.DeviceArray(np.empty(shape, np.float32))
+
+    def compiled(self, text, file, options):
+        module = emulator.Module(text, options, name=file)
+
+        class Compiled:
+            def get_function(_, name):
+                def launch(grid, block, arguments):
+                    self.launches += 1
+                    inner = [a.inner if isinstance(a, strict_device.DeviceArray) else a for a in arguments]
+                    module.get_function(name)(grid, block, tuple(inner))
+
+                return launch
+
+        return Compiled()
+
+    def time(self, call):
+        call()
+        return None, 1e-6 * self.launches
+
+    def flush(self):
+        pass
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    device = StandIn()
+    monkeypatch.setattr("kernels.cuda.device.Gpu", lambda: device)
+    monkeypatch.setattr("kernels.bench.clock.gpu_clock", lambda arrays: device)
+    monkeypatch.setattr(on_gpu, "RUNS", 3)
+    return device
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("name", LADDERS)
+def test_times_are_medians_of_kernels_that_are_right(name, stand_in, capsys):
+    ladder = LADDERS[name]
+    for step in ladder.steps:
+        stand_in.launches = 0
+        warm = len(ladder.awkward) + on_gpu.WARM_UP
+        assert on_gpu.microseconds(ladder, step, ladder.awkward[1]) == pytest.approx(warm + 2), "of three runs the second"
+    shape = " ".join(f"{letter}{size}" for letter, size in ladder.awkward[1]._asdict().items())
+    assert __main__.main([name, "--time", "--step", "2", "--shape", shape]) == 0
+    assert ladder.steps[1].name in capsys.readouterr().out
+
+
+@pytest.mark.compiler
+def test_wrong_kernels_have_no_time(stand_in, monkeypatch):
+    step = CONV2D.steps[5]
+    monkeypatch.setattr(
+        stand_in, "compiled", lambda *_: StandIn.compiled(stand_in, CONV2D.text(step, "cuda", "places"), "6.cu", ())
+    )
+    with pytest.raises(WrongResult):
+        on_gpu.microseconds(CONV2D, step, CONV2D.awkward[1])
+
+
+def test_without_a_gpu_times_are_refused_in_words(monkeypatch, capsys):
+    def missing():
+        raise ImportError("No module named 'cupy'")
+
+    monkeypatch.setattr("kernels.cuda.device.Gpu", missing)
+    assert __main__.main(["conv2d", "--time", "--shape", "C1"]) == 2
+    assert "real times need an NVIDIA GPU and CuPy (pip install 'minizf[cuda]')" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

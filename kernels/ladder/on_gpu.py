@@ -1,6 +1,6 @@
 """The CUDA C++ steps on an NVIDIA GPU, through CuPy: right first, then timed, then right again.
 
-Written without a GPU at hand: what is here has not run on one yet.
+Written without a GPU at hand: what is here has run on a stand-in for one in the tests, not yet on a GPU.
 """
 
 from typing import Any
@@ -18,7 +18,10 @@ def microseconds(ladder: Ladder, step: Step, problem: Any) -> float:
     from kernels.bench.clock import gpu_clock
     from kernels.cuda.device import Gpu
 
-    device = Gpu()
+    try:
+        device = Gpu()
+    except ImportError as error:
+        raise ImportError(f"real times need an NVIDIA GPU and CuPy (pip install 'minizf[cuda]'): {error}") from error
     path = ladder.path(step, "cuda")
     kernel = device.compiled(path.read_text(), path.name, ()).get_function(ladder.kernel)
     for small in ladder.awkward:

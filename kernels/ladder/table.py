@@ -133,7 +133,8 @@ def block(ladder: Ladder, gpu: Gpu) -> str:
     """What stands between the page's markers for this ladder."""
     counted = [count(ladder, step, ladder.shown) for step in ladder.steps]
     unit = "output" if ladder.name == "conv2d" else "place of x"
-    return f"{described(ladder.shown)}, counted by the emulator, for each {unit}:\n\n{as_markdown(ladder, rows(ladder, counted, gpu))}"
+    table = as_markdown(ladder, rows(ladder, counted, gpu))
+    return f"{described(ladder.shown)}, counted by the emulator, for each {unit}:\n\n{table}"
 
 
 def filled(text: str, ladder: Ladder, content: str) -> str:

@@ -9,6 +9,7 @@ TAPS = 8
 TILE = 128
 MINE = 8
 SPACE = TILE // MINE  # from one output of a thread to its next
+ROW = TILE + 4  # 4 more, so that a warp that stores weights meets 32 different banks
 
 
 @cuda.jit
@@ -16,9 +17,7 @@ def conv2d(x, w, y, stride, pad):
     N, C, H, W = x.shape
     K, _, R, S = w.shape
     P, Q = y.shape[2], y.shape[3]
-    ws = cuda.shared.array(
-        (TAPS, TILE + 4), float32
-    )  # [tap, filter]; 4 more, so that a warp that stores meets 32 different banks
+    ws = cuda.shared.array((TAPS, ROW), float32)  # [tap, filter]
     xs = cuda.shared.array((TAPS, TILE), float32)  # [tap, pixel]
     thread, pixels, taps = cuda.threadIdx.x, N * P * Q, C * R * S
     column, row = thread % SPACE, thread // SPACE
@@ -56,7 +55,8 @@ def conv2d(x, w, y, stride, pad):
 
     for g in range(MINE):
         out = first_pixel + column + g * SPACE
+        q, p, n = out % Q, out // Q % P, out // Q // P
         for f in range(MINE):
             map = first_filter + row + f * SPACE
             if out < pixels and map < K:
-                y[out // Q // P, map, out // Q % P, out % Q] = total[f, g]
+                y[n, map, p, q] = total[f, g]

@@ -12,13 +12,15 @@ def unpool2d(y, switches, x, R, S, stride, pad):
         return
     j, i, c, n = index % fours * 4, index // fours % H, index // fours // H % C, index // fours // H // C
 
-    p0, p1 = max(0, i + pad - R + stride) // stride, min(P - 1, (i + pad) // stride)
-    q0, q1 = max(0, j + pad - S + stride) // stride, min(Q - 1, (min(j + 3, W - 1) + pad) // stride)
+    p0, p1 = (i + pad - R) // stride + 1, (i + pad) // stride  # // rounds down, below zero too
+    q0, q1 = (j + pad - S) // stride + 1, (j + 3 + pad) // stride
     total = cuda.local.array(4, float32)
     for e in range(4):
         total[e] = 0
     for p in range(p0, p1 + 1):
         for q in range(q0, q1 + 1):
+            if p < 0 or p >= P or q < 0 or q >= Q:
+                continue
             s = switches[n, c, p, q] - (i + pad - p * stride) * S  # its column in the window, if it is in our row
             mine = q * stride - pad + s - j  # which of the four it names
             if 0 <= s < S and 0 <= mine < 4:
