@@ -81,14 +81,14 @@ def fused_steps(chain: list[tuple[str, Layer]]) -> list[Step]:
     them may do something else.
     """
     steps: list[Step] = []
-    waiting = [(name, layer, type(layer)) for name, layer in chain]
+    waiting = list(chain)
     while waiting:
-        (name, layer, kind), *others = waiting
-        above = [other[2] for other in others[:2]]
+        (name, layer), *others = waiting
         pair: Layer | None = None
-        if isinstance(layer, Conv2d) and kind is Conv2d and above[:1] == [ReLU] and above != [ReLU, MaxPool2d]:
+        above = [type(other) for _, other in others[:2]]
+        if type(layer) is Conv2d and above[:1] == [ReLU] and above != [ReLU, MaxPool2d]:
             pair = ConvReLU(layer)
-        elif kind is ReLU and above[:1] == [MaxPool2d]:
+        elif type(layer) is ReLU and others and type(others[0][1]) is MaxPool2d:
             pair = ReLUMaxPool(others[0][1])
         steps.append(Step(name, others[0][0] if pair else name, pair or layer))
         waiting = others[1:] if pair else others
