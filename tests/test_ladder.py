@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import strict_device
+from numba import float32, int64, uint8
 
 from kernels import emulator
 from kernels.cuda.gate import TABLE
@@ -15,6 +16,8 @@ from kernels.ladder import CONV2D, LADDERS, UNPOOL2D, __main__, on_gpu, running,
 from kernels.ladder.ceilings import GPUS, ceilings
 from kernels.ladder.running import ORDERS, WrongResult, bits, check, run
 from kernels.ladder.steps import FOLDER
+from kernels.numba_cuda import compiling
+from kernels.numba_cuda.loader import load
 
 STEPS = {
     f"{ladder.name} {step.name} {language}": (ladder, step, language)
@@ -154,6 +157,23 @@ def test_the_gate_holds_every_file_to_no_spills():
             for registers, *_, local_bytes in kernels[ladder.kernel].values():
                 assert local_bytes == 0 or len(_) == 0
                 assert registers <= 128, "two blocks of 256 threads fit on a multiprocessor"
+
+
+@pytest.mark.nvvm
+@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if step[2] == "python"])
+def test_numba_keeps_tiles_in_registers(name):
+    """Compiled for a GPU that need not be there: no local memory, nothing in double precision."""
+    ladder, step, language = STEPS[name]
+    kernel = running.python_kernel(ladder, step, ladder.text(step, language))
+    array, whole = float32[:, :, :, ::1], int64
+    types = (array, array, array, whole, whole)
+    if ladder is UNPOOL2D:
+        types = (array, uint8[:, :, :, ::1], array, *[whole] * 4)
+    ptx = compiling.to_ptx(load(), kernel.py_func, types)
+    assert ".f64" not in ptx
+    registers, *local = compiling.resources(ptx, 255)
+    assert registers <= 255
+    assert local == [0, 0]
 
 
 def test_checking_sees_nan_and_what_nobody_wrote():

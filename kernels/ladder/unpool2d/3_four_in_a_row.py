@@ -29,8 +29,7 @@ def unpool2d(y, switches, x, R, S, stride, pad):
             if 0 <= s < S and 0 <= mine < 4:
                 value = y[n, c, p, q]
                 for e in range(4):
-                    if mine == e:
-                        total[e] += value  # not total[mine]: registers have no addresses
+                    total[e] += value if mine == e else float32(0)  # not total[mine]: registers have no addresses
 
     for e in range(4):
         if j + e < W:
