@@ -4,10 +4,15 @@
     compiler.compile(text, "relu.cu", "sm_90").log        registers and spills of every kernel, as the assembler states them
 
 It is the library `libnvrtc` of the package nvidia-cuda-nvrtc, or of an installed CUDA toolkit.
+
+What it makes of a text, down to the registers, depends a little on what the process did before (its tables are ordered by
+address). `compile_apart` therefore compiles in a fresh process; that is what this file does as a script.
 """
 
 import ctypes
 import importlib.util
+import subprocess
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +20,7 @@ from typing import NamedTuple
 REMEDY = "pip install nvidia-cuda-nvrtc==13.0.88 (Linux), or install the CUDA toolkit 12.8 or newer"
 PACKAGED = ("cu*/lib/libnvrtc.so.*", "cuda_nvrtc/lib/libnvrtc.so.*")  # below the folder of the packages called nvidia-*
 OPTIONS = ("--std=c++17", "--ptxas-options=-v")
+DOES_NOT_COMPILE = 3  # exit code of the script
 
 
 class NvrtcMissing(RuntimeError):
@@ -103,3 +109,28 @@ class Nvrtc:
     def _check(self, code: int) -> None:
         if code:
             raise RuntimeError(f"NVRTC says: {self.lib.nvrtcGetErrorString(code).decode()}")
+
+
+def compile_apart(text: str, name: str, architecture: str, options: tuple[str, ...] = ()) -> str:
+    """The log of compiling in a process of its own; CompileError as `compile`."""
+    command = [sys.executable, __file__, name, architecture, *options]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode == DOES_NOT_COMPILE:
+        raise CompileError(done.stderr.rstrip())
+    if done.returncode:
+        raise RuntimeError(f"{name} for {architecture}: the compiler died with code {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def main() -> int:
+    name, architecture, *options = sys.argv[1:]
+    try:
+        print(Nvrtc().compile(sys.stdin.read(), name, architecture, tuple(options)).log)
+    except CompileError as error:
+        print(error, file=sys.stderr)
+        return DOES_NOT_COMPILE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
