@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from minizf import __version__
+from minizf.recipe import CHECKPOINTS, Recipe
 
 VERBS: list = []
 
@@ -105,24 +106,35 @@ def add_train(sub):
     sub.add_argument(
         "--checkpoints",
         metavar="EPOCHS",
-        help="keep weights after these (default: 1,2,5,10,20,30,40,64)",
+        help=f"keep weights after these (default: {','.join(map(str, CHECKPOINTS))})",
     )
+    usual = Recipe()
     recipe = sub.add_argument_group("recipe (defaults follow the paper, scaled to this size)")
-    recipe.add_argument("--epochs", type=int, metavar="N", help="times over the training set (default: 24)")
-    recipe.add_argument("--batch", type=int, metavar="N", help="images a step (default: 64)")
-    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="at the start (default: 0.02)")
-    recipe.add_argument("--momentum", type=float, metavar="M", help="(default: 0.9)")
-    recipe.add_argument("--weight-decay", type=float, metavar="D", help="(default: 0.0005)")
-    recipe.add_argument("--schedule", choices=("cosine", "plateau", "constant"), help="how the rate falls (default: cosine)")
+    recipe.add_argument("--epochs", type=int, metavar="N", help=f"times over the training set (default: {usual.epochs})")
+    recipe.add_argument("--batch", type=int, metavar="N", help=f"images a step (default: {usual.batch})")
+    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help=f"at the start (default: {usual.learning_rate})")
+    recipe.add_argument("--momentum", type=float, metavar="M", help=f"(default: {usual.momentum})")
+    recipe.add_argument("--weight-decay", type=float, metavar="D", help=f"(default: {usual.weight_decay})")
     recipe.add_argument(
-        "--patience", type=int, metavar="N", help="plateau: epochs without progress before it falls (default: 3)"
+        "--schedule", choices=("cosine", "plateau", "constant"), help=f"how the rate falls (default: {usual.schedule})"
     )
     recipe.add_argument(
-        "--filter-rms", type=float, metavar="R", help="filters above this RMS are scaled back; 0: never (default: 0.1)"
+        "--patience",
+        type=int,
+        metavar="N",
+        help=f"plateau: epochs without progress before it falls (default: {usual.patience})",
     )
-    recipe.add_argument("--jitter", type=int, metavar="PIXELS", help="random crops move by up to this (default: 6)")
+    recipe.add_argument(
+        "--filter-rms",
+        type=float,
+        metavar="R",
+        help=f"filters above this RMS are scaled back; 0: never (default: {usual.filter_rms})",
+    )
+    recipe.add_argument(
+        "--jitter", type=int, metavar="PIXELS", help=f"random crops move by up to this (default: {usual.jitter})"
+    )
     recipe.add_argument("--no-flip", dest="flip", action="store_false", default=None, help="do not mirror images")
-    recipe.add_argument("--seed", type=int, metavar="N", help="of weights, order, crops and dropout (default: 0)")
+    recipe.add_argument("--seed", type=int, metavar="N", help=f"of weights, order, crops and dropout (default: {usual.seed})")
     sub.add_argument("--ten-crops", action="store_true", help="at the end, also evaluate over ten crops of each image")
 
 

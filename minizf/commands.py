@@ -13,13 +13,13 @@ import kernels
 from minizf import __version__, data, deconvnet, doctor, weights, zoo
 from minizf.data import Dataset, Preprocess
 from minizf.layers import Rules, softmax
+from minizf.recipe import CHECKPOINTS, Recipe
 from minizf.run import Run, RunError, require_free
-from minizf.train import Recipe, TrainingStopped, evaluate, fit
+from minizf.train import TrainingStopped, evaluate, fit
 from minizf.weights import Checkpoint
 
 log = logging.getLogger("minizf")
 
-CHECKPOINTS = "1,2,5,10,20,30,40,64"
 DEMO_DATA = "scenes"
 # ten times the usual decay: in so few steps the noise of the random start would not fade, and every projection would show it
 DEMO_RECIPE = Recipe(epochs=8, weight_decay=5e-3)
@@ -48,7 +48,8 @@ def train(options: Namespace) -> None:
     else:
         fields = [field.name for field in dataclasses.fields(Recipe)]
         recipe = Recipe(**{name: getattr(options, name) for name in fields if getattr(options, name, None) is not None})
-        kept = [whole_number(text, "--checkpoints") for text in (options.checkpoints or CHECKPOINTS).split(",") if text]
+        asked = options.checkpoints or ",".join(map(str, CHECKPOINTS))
+        kept = [whole_number(text, "--checkpoints") for text in asked.split(",") if text]
         net, spec = options.net or "zfnet64", options.data or "scenes"
         out = Path(options.out or f"runs/{net}-{spec.partition(':')[0]}")
         run, sets = begin_run(out, net, spec, options.size or 64, recipe, kept, options)
