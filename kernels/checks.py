@@ -10,9 +10,8 @@ from math import isfinite, prod
 import numpy as np
 
 from kernels.backends import Array, Loaded
-from kernels.sizes import formula
+from kernels.sizes import MOST_INDEX, formula
 
-MOST_ELEMENTS = 2**31 - 1  # what a 32-bit index reaches
 MOST_PLACES = 256  # what a uint8 switch can name
 SWITCH = np.dtype(np.uint8)
 
@@ -138,12 +137,18 @@ def places(operation: str, window: tuple[int, int]) -> None:
         )
 
 
-def elements(operation: str, name: str, shape: tuple[int, ...]) -> None:
-    if prod(shape) > MOST_ELEMENTS:
+def elements(operation: str, name: str, shape: tuple[int, ...], fix: str = "use a smaller batch") -> None:
+    if prod(shape) > MOST_INDEX:
         raise ValueError(
             f"{operation}: {name} of {shape} has {prod(shape)} elements, more than the 2^31 - 1 that a 32-bit index "
-            "reaches; use a smaller batch"
+            f"reaches; {fix}"
         )
+
+
+def padded(operation: str, name: str, maps: int, size: tuple[int, int], pad: tuple[int, int]) -> None:
+    """One image with its padding: whoever writes a border around it indexes that."""
+    whole = maps, size[0] + 2 * pad[0], size[1] + 2 * pad[1]
+    elements(operation, f"one image of {name} with its padding", whole, "use less padding or smaller images")
 
 
 def number(operation: str, name: str, value: float, least: float = -float("inf"), above: float = -float("inf")) -> float:
@@ -170,7 +175,7 @@ def _laid_out(operation: str, backend: Loaded, name: str, value: Array, letters:
         raise ValueError(
             f"{operation}: {name} is empty, shape {value.shape} ({', '.join(letters)}); every size but N must be at least 1"
         )
-    if value.size > MOST_ELEMENTS:
+    if value.size > MOST_INDEX:
         elements(operation, name, value.shape)
     flags = value.flags
     if flags.c_contiguous and getattr(flags, "aligned", True) and type(value) is backend.arrays.ndarray:

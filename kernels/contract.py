@@ -53,6 +53,7 @@ def conv2d_transpose(dy: Array, w: Array, stride: Pair, pad: Pair, size: Pair) -
     agree("conv2d_transpose", "dy has {} maps", dy.shape[1], "w has {} filters", w.shape[0], "give one map for each filter")
     out = output_size("conv2d_transpose", "filter", whole, w.shape[2:], step, border)
     map_size("conv2d_transpose", "dy", dy.shape[2:], out, whole, "filters", w.shape[2:], step, border)
+    checks.padded("conv2d_transpose", "dx", w.shape[1], whole, border)
     checks.elements("conv2d_transpose", "dx", (dy.shape[0], w.shape[1], *whole))
     return backend.operations.conv2d_transpose(dy, w, step, border, whole)
 
@@ -73,6 +74,8 @@ def conv2d_weight_grad(x: Array, dy: Array, stride: Pair, pad: Pair, filter_size
     _batch("conv2d_weight_grad", x, dy)
     out = output_size("conv2d_weight_grad", "filter", x.shape[2:], sides, step, border)
     map_size("conv2d_weight_grad", "dy", dy.shape[2:], out, x.shape[2:], "filters", sides, step, border)
+    checks.padded("conv2d_weight_grad", "x", x.shape[1], x.shape[2:], border)
+    checks.elements("conv2d_weight_grad", "dw", (dy.shape[1], x.shape[1], *sides), "use fewer maps or smaller filters")
     return backend.operations.conv2d_weight_grad(x, dy, step, border, sides)
 
 
@@ -141,6 +144,7 @@ def deconv_step(
     same_dtype(operation, "y", y, "w", w)
     agree(operation, "y has {} maps", y.shape[1], "w has {} filters", w.shape[0], "give one map for each filter")
     checks.elements(operation, "the unpooled signal", (*y.shape[:2], *maps))
+    checks.padded(operation, "dx", w.shape[1], whole, border)
     checks.elements(operation, "dx", (y.shape[0], w.shape[1], *whole))
     return backend.operations.deconv_step(y, switches, *pooling, w, step, border, whole, collisions)
 
@@ -230,7 +234,7 @@ def linear_weight_grad(x: Array, dy: Array) -> Array:
     dy = floats("linear_weight_grad", backend, "dy", dy, "NG")
     same_dtype("linear_weight_grad", "x", x, "dy", dy)
     _batch("linear_weight_grad", x, dy)
-    checks.elements("linear_weight_grad", "dw", (dy.shape[1], x.shape[1]))
+    checks.elements("linear_weight_grad", "dw", (dy.shape[1], x.shape[1]), "use fewer features")
     return backend.operations.linear_weight_grad(x, dy)
 
 
@@ -304,6 +308,7 @@ def _conv(operation: str, x: Array, w: Array, b: Array | None, stride: Pair, pad
         same_dtype(operation, "x", x, "b", b)
         agree(operation, "b has {} values", b.shape[0], "w has {} filters", w.shape[0], "give one bias for each filter")
     out = output_size(operation, "filter", x.shape[2:], w.shape[2:], step, border)
+    checks.padded(operation, "x", x.shape[1], x.shape[2:], border)
     checks.elements(operation, "y", (x.shape[0], w.shape[0], *out))
     return getattr(backend.operations, operation)(x, w, b, step, border)
 

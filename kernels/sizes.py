@@ -9,6 +9,7 @@ framework.
 from operator import index
 
 Pair = int | tuple[int, int]
+MOST_INDEX = 2**31 - 1  # of 32 bits
 
 
 def conv_output_size(size: Pair, filter_size: Pair, stride: Pair = 1, pad: Pair = 0) -> tuple[int, int]:
@@ -36,7 +37,7 @@ def pool_output_size(size: Pair, window: Pair, stride: Pair, pad: Pair = 0) -> t
 
 
 def pair(operation: str, name: str, value: Pair, least: int) -> tuple[int, int]:
-    """(height, width) from an int or a pair of them, each at least `least`."""
+    """(height, width) from an int or a pair of them, each at least `least` and at most what 32 bits hold."""
     try:
         if type(value) is int:
             height = width = value
@@ -48,6 +49,8 @@ def pair(operation: str, name: str, value: Pair, least: int) -> tuple[int, int]:
         raise TypeError(f"{operation}: {name} is {value!r}; expected an int or a pair of them (height, width)") from None
     if height < least or width < least:
         raise ValueError(f"{operation}: {name} is {value!r}; expected at least {least} in each direction")
+    if height > MOST_INDEX or width > MOST_INDEX:
+        raise ValueError(f"{operation}: {name} is {value!r}; expected at most 2^31 - 1 in each direction")
     return height, width
 
 

@@ -86,6 +86,28 @@ REFUSED = {
         lambda: kernels.conv2d(f32(1, 1, 2**8, 2**8), f32(2**15 + 1, 1, 1, 1)),
         "conv2d: y of (1, 32769, 256, 256) has 2147549184 elements, more than",
     ),
+    "elements of the filters": (
+        lambda: kernels.conv2d_weight_grad(f32(1, 2**16, 1, 1), f32(1, 2**15, 1, 1), 1, 0, 1),
+        "conv2d_weight_grad: dw of (32768, 65536, 1, 1) has 2147483648 elements, more than the 2^31 - 1 that a 32-bit index "
+        "reaches; use fewer maps or smaller filters",
+    ),
+    "elements with padding": (
+        lambda: kernels.conv2d(f32(1, 2, 3, 3), f32(1, 2, 1, 1), None, 2**14, 2**14),
+        "conv2d: one image of x with its padding of (2, 32771, 32771) has 2147876882 elements, more than the 2^31 - 1 that a "
+        "32-bit index reaches; use less padding or smaller images",
+    ),
+    "elements with padding on the way back": (
+        lambda: kernels.conv2d_transpose(f32(1, 1, 3, 3), f32(1, 2, 1, 1), 2**14, 2**14, 3),
+        "conv2d_transpose: one image of dx with its padding of (2, 32771, 32771) has",
+    ),
+    "elements with padding in the filters' gradient": (
+        lambda: kernels.conv2d_weight_grad(f32(1, 2, 3, 3), f32(1, 1, 3, 3), 2**14, 2**14, 1),
+        "conv2d_weight_grad: one image of x with its padding of (2, 32771, 32771) has",
+    ),
+    "stride beyond 32 bits": (
+        lambda: kernels.conv2d(X, W, None, 2**31),
+        "conv2d: stride is 2147483648; expected at most 2^31 - 1 in each direction",
+    ),
     "batch": (
         lambda: kernels.conv2d_weight_grad(X, f32(3, 5, 7, 6), 1, 0, (3, 2)),
         "conv2d_weight_grad: x has 2 images, dy has 3; give one dy for each image",
