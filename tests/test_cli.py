@@ -11,10 +11,11 @@ import sys
 
 import numpy as np
 import pytest
+import strict_device
 from PIL import Image
 
-from kernels import backends
-from minizf import cli, data, weights
+from kernels import backends, numpy_blas
+from minizf import cli, data, doctor, weights
 from minizf.commands import ACTS
 from minizf.data import Preprocess
 from minizf.layers import KINDS, Flatten, Layer, Linear
@@ -210,6 +211,20 @@ def test_doctor_reports_an_implementation_that_cannot_be_had_and_goes_on(asked, 
     said = capsys.readouterr().out
     for word in ("MINIZF_BACKEND", says, "agrees with the definition", "disk", "1 to mend: backend"):
         assert word in said
+
+
+def test_doctor_finds_no_fault_in_tf32_nor_in_arrays_of_a_device(monkeypatch):
+    """TF32 rounds what it multiplies, and a device's arrays are not NumPy's: neither is wrong."""
+    for finding in doctor.implementations():
+        assert finding.ok is not False, finding
+    with strict_device.implementation(monkeypatch):
+        assert doctor.self_check("strict-device") == ""
+
+
+def test_doctor_finds_wrong_results(monkeypatch):
+    right = numpy_blas.conv2d
+    monkeypatch.setattr(numpy_blas, "conv2d", lambda *call: right(*call) * np.float32(1 + 2.0**-20))
+    assert "wrong results" in doctor.self_check("numpy")
 
 
 def test_errors_name_the_input_and_the_way_out(run, tmp_path, capsys):
