@@ -30,16 +30,35 @@ def bench(options: Namespace) -> int:
         print("\n".join(f"{name:<20} {about}" for name, about in problems.sets().items()))
         print(f"\noperations: {', '.join(problems.OPERATIONS)}\nimplementations: {', '.join(backends.KNOWN)}")
         return 0
+    if (options.compare or options.show) and (given := asked_of_a_run(options)):
+        raise ValueError(f"--{given[0]} goes with timing; --compare and --show time nothing: leave it out")
     if options.compare:
         old, new = options.compare
         return compared(old, new, options.tolerance)
-    for path in (options.plot, options.readme, options.json):
-        if path and not Path(path).parent.is_dir():
-            raise ValueError(f"{path}: there is no folder {Path(path).parent}; make it first")
+    check_places(options)
     records = [session.read(path) for path in options.show] if options.show else [measured(options)]
     for record in records:
         print(report.text(record))
     return finished(records, options)
+
+
+def check_places(options: Namespace) -> None:
+    """What is to be written can be: better said now than after minutes of timing."""
+    for path in filter(None, (options.plot, options.readme, options.json)):
+        if not Path(path).parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {Path(path).parent}; make it first")
+        if Path(path).is_dir():
+            raise ValueError(f"{path} is a folder; name a file in it")
+    if options.readme:
+        with_table(Path(options.readme), "")
+
+
+def with_table(page: Path, table: str) -> str:
+    """The page's text with the table between its markers."""
+    try:
+        return report.between_markers(page.read_text(), table)
+    except ValueError as error:
+        raise ValueError(f"{page}: {error}") from None
 
 
 def finished(records: list[dict[str, Any]], options: Namespace) -> int:
@@ -53,7 +72,7 @@ def finished(records: list[dict[str, Any]], options: Namespace) -> int:
         print(f"{options.plot} shows the roofline and the ratios")
     if options.readme:
         page = Path(options.readme)
-        write_atomic(page, report.between_markers(page.read_text(), report.readme_table(records)))
+        write_atomic(page, with_table(page, report.readme_table(records)))
         print(f"{page}: the table of kernels is written anew")
     return 1 if any(row["rejected"] for record in records for row in record["rows"]) else 0
 
@@ -104,10 +123,8 @@ def shown_on(bar: tqdm) -> Callable[[str, float], None]:
 def planned(options: Namespace) -> tuple[Plan, dict[str, Any] | None, str | None]:
     """(plan, a record to go on with, the file to keep)."""
     if options.resume:
-        given = [name for name in PLANNED if getattr(options, name) is not None]
-        if given or options.full or options.json:
-            what = given[0] if given else "full" if options.full else "json"
-            raise ValueError(f"--{what} cannot change in a run that goes on: leave it out, or begin another (--json)")
+        if given := asked_of_a_run(options):
+            raise ValueError(f"--{given[0]} cannot change in a run that goes on: leave it out, or begin another (--json)")
         plan, earlier = session.resume(options.resume)
         return plan, earlier, options.resume
     implementations = names(options.implementations) or names(options.backend)
@@ -117,9 +134,9 @@ def planned(options: Namespace) -> tuple[Plan, dict[str, Any] | None, str | None
         chosen["caches"] = names(options.caches)
     if options.runs:
         chosen["least_runs"] = options.runs
-    if options.limit:
+    if options.limit is not None:
         chosen["limit_s"] = options.limit
-    if options.noise:
+    if options.noise is not None:
         chosen["noise"] = options.noise / 100
     plan = Plan(
         sets=names(options.set) or session.default_sets(implementations),
@@ -131,6 +148,12 @@ def planned(options: Namespace) -> tuple[Plan, dict[str, Any] | None, str | None
     )
     plan.problems()  # a name that does not exist shows before anything else begins
     return plan, None, options.json
+
+
+def asked_of_a_run(options: Namespace) -> list[str]:
+    """The options given that say what a new run measures and where it is kept."""
+    given = [name for name in PLANNED if getattr(options, name) is not None]
+    return given + [name for name in ("full", "json") if getattr(options, name)]
 
 
 def names(text: str | None) -> tuple[str, ...]:

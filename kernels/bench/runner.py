@@ -39,8 +39,8 @@ class Settings:
     def __post_init__(self) -> None:
         if unknown := [name for name in self.caches if name not in ("warm", "cold")]:
             raise ValueError(f"caches {unknown[0]!r}: there are warm and cold")
-        if self.least_runs < 1 or self.limit_s <= 0 or self.noise <= 0 or self.threads < 1:
-            raise ValueError("runs, time limit, noise and threads must be positive")
+        if not all(value > 0 for value in (self.least_runs, self.limit_s, self.noise, self.threads)):  # so is NaN refused
+            raise ValueError("runs, time limit, noise and threads must be positive numbers")
 
 
 @dataclass
