@@ -20,6 +20,7 @@ import numpy as np
 
 import kernels
 from minizf.layers import DECONVNET, Rules
+from minizf.layers.deconv_step import one_step, taken_together
 from minizf.net import Net, Tape, pass_down
 from minizf.units import lay_seed
 from minizf.windows import Windows, project_windows
@@ -60,7 +61,7 @@ def project_units(
     The result is where the tape is: on a GPU it stays there. Memory grows with B times the largest layer. For many units of one
     layer, `project_windows` gives the same pixels faster.
     """
-    for _, signal in walk_down(net, tape, layer, images, maps, at, seed, rules):
+    for _, signal in walk_down(net, tape, layer, images, maps, at, seed, rules, together=True):
         pixels = signal
     return pixels
 
@@ -110,18 +111,27 @@ def trace(
     ]
 
 
-def walk_down(net: Net, tape: Tape, layer: str, images, maps, at, seed, rules) -> Iterator[tuple[str | None, np.ndarray]]:
-    """The whole method: yields (None, seed), then (layer passed, signal below it) down to the pixels."""
+def walk_down(
+    net: Net, tape: Tape, layer: str, images, maps, at, seed, rules, together: bool = False
+) -> Iterator[tuple[str | None, np.ndarray]]:
+    """The whole method: yields (None, seed), then (layer passed, signal below it) down to the pixels.
+
+    together: some neighbours go in one step, which yields what is below the last of them (layers/deconv_step.py).
+    """
     images = np.asarray(images)
     maps = None if maps is None else np.asarray(maps)
     at = None if at is None else np.asarray(at)
     signal = lay_seed(net, tape, layer, images, maps, at, seed)
     yield None, signal
-    for name in reversed(net.chain(layer)):
-        below = net.layers[name]
-        note = below.pick(tape[name], images) if below.looks_back(rules) else below.note(net.input_shape_of(name))
-        signal = pass_down(name, below, signal, note, rules)
-        yield name, signal
+    names = net.chain(layer)[::-1]
+    layers = [net.layers[name] for name in names]
+    for part in taken_together(layers, rules) if together else (slice(i, i + 1) for i in range(len(layers))):
+        top, bottom = names[part][0], names[part][-1]
+        read = net.input_shape_of(bottom)
+        step = one_step(layers[part], read)
+        note = step.pick(tape[top], images) if step.looks_back(rules) else step.note(read)
+        signal = pass_down(top, step, signal, note, rules)
+        yield bottom, signal
 
 
 def step_name(net: Net, name: str, rules: Rules) -> str:

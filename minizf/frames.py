@@ -81,11 +81,16 @@ def area(size: tuple[int, ...]) -> int:
     return int(np.prod(size))
 
 
+def same(here: Frame, there: Frame) -> bool:
+    """Whether all windows lie at the same places."""
+    return here.size == there.size and np.array_equal(here.origin, there.origin)
+
+
 def reframe(maps: np.ndarray, here: Frame, there: Frame, fill: float = 0.0) -> np.ndarray:
     """Windows (B, C, h, w) that lie at `here`, as windows at `there`; places they did not hold get `fill`."""
-    shifts = there.origin - here.origin
-    if here.size == there.size and not shifts.any():
+    if same(here, there):
         return maps
+    shifts = there.origin - here.origin
     moved = np.full((*maps.shape[:2], *there.size), fill, maps.dtype)
     if (shifts == shifts[0]).all():
         (rows_to, rows_from), (cols_to, cols_from) = map(overlap, shifts[0], here.size, there.size)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 import kernels
-from minizf.frames import Frame, Passage, area, passages, paste, reframe
+from minizf.frames import Frame, Passage, area, passages, paste, reframe, same
 from minizf.layers import DECONVNET, Conv2d, ReLU, Rules
+from minizf.layers.deconv_step import one_step, taken_together
 from minizf.layers.layer import cut
 from minizf.net import Net, Tape, pass_down
 from minizf.units import (
@@ -108,7 +109,7 @@ def project_chunk(net, source, layer, images, maps, at, seed, rules) -> tuple[np
 def descend(plan: list[Passage], notes: dict[str, Any], signal: np.ndarray, frame: Frame, maps: np.ndarray, rules: Rules):
     """The seeds, one map each and lying at `frame`, down to pixels."""
     one_hot = True  # so far only map maps[b] of unit b carries signal
-    for step in plan:
+    for step in in_few_steps(plan, rules):
         signal = reframe(signal, frame, step.above)
         if one_hot and isinstance(step.layer, Conv2d) and step.seen.size == step.layer.reach.size and not step.whole:
             signal = step.layer.weight[maps] * signal[np.arange(len(maps)), maps][:, None]  # one filter, once
@@ -118,6 +119,23 @@ def descend(plan: list[Passage], notes: dict[str, Any], signal: np.ndarray, fram
         one_hot = one_hot and isinstance(step.layer, ReLU)
         signal, frame = reframe(signal, step.seen, step.below), step.below
     return signal
+
+
+def in_few_steps(plan: list[Passage], rules: Rules) -> Iterator[Passage]:
+    """The same way down with neighbours joined (layers/deconv_step.py); the notes are those of a group's first layer.
+
+    A convolution joins only where all its windows lie on those the pooling fills: not at the edge of a map, nor where only one
+    of the two takes the whole map. The rectifier keeps zeros, so that it may come before its window is moved.
+    """
+    for part in taken_together([step.layer for step in plan], rules):
+        group = plan[part]
+        pool = group[0]
+        if group[2:] and same(pool.seen, group[2].above):
+            layer = one_step([step.layer for step in group], group[2].inputs)
+            yield group[2]._replace(name=pool.name, layer=layer, above=pool.above)
+        else:
+            yield pool._replace(layer=one_step([step.layer for step in group[:2]], pool.inputs))
+            yield from group[2:]
 
 
 def cut_tape(tape: Tape, plan: list[Passage], images: np.ndarray, rules: Rules) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from oracle.random_nets import as_dtype, draw_images, draw_net, rebuild
+from oracle.random_nets import as_dtype, draw_conv, draw_images, draw_linear, draw_net, rebuild
 
 from minizf import deconvnet
-from minizf.layers import GRADIENT, GUIDED, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Rules
+from minizf.layers import GRADIENT, GUIDED, LRN, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Rules
 from minizf.net import Net
 
 STORED = Path(__file__).parent / "oracle" / "projections.npz"
@@ -233,8 +233,48 @@ def check_trace() -> None:
         assert np.array_equal(steps[-1].signal, deconvnet.project(net, tape, layer, 1, shape[0] - 1))
 
 
+def step_net(dtype=np.float64) -> tuple[Net, np.ndarray]:
+    """A net that begins with a pool, with every neighbour a pool and a rectifier can have, and images for it."""
+    rng = np.random.default_rng(11)
+
+    def conv(filters, channels, window, stride, pad):
+        return draw_conv(rng, filters, channels, window, stride, pad)
+
+    layers = [
+        ("pool0", MaxPool2d(2, 1)), ("relu0", ReLU()), ("pool1", MaxPool2d((2, 3), (1, 2), (0, 1))),
+        ("conv2", conv(5, 3, (4, 2), (2, 1), (1, 0))), ("relu2", ReLU()), ("pool2", MaxPool2d(3, 2, 1)),
+        ("norm2", LRN(3, 0.7, 0.75, 1.0)), ("relu2b", ReLU()), ("pool2b", MaxPool2d(2, 1)),
+        ("conv3", conv(7, 5, (2, 3), 1, (1, 2))), ("relu3", ReLU()), ("pool3", MaxPool2d(3, 2, (1, 0))),
+        ("conv4", conv(4, 7, (1, 1), 1, 0)), ("pool4", MaxPool2d((2, 1), 1)), ("flatten", Flatten()),
+    ]  # fmt: skip
+    features = Net(layers, (3, 29, 37)).shapes["flatten"][0]
+    layers += [("fc5", draw_linear(rng, 6, features)), ("relu5", ReLU()), ("fc6", draw_linear(rng, 5, 6))]
+    net = as_dtype(Net(layers, (3, 29, 37)), dtype)
+    return net, draw_images(rng, net, 3).astype(dtype)
+
+
+def check_few_steps(dtype=np.float64, exact: bool = True, tolerance: float = 1e-12) -> None:
+    """Pool, rectifier and convolution in one step give what they give one after the other, in whole maps and in windows.
+
+    exact: bit for bit in whole maps, as where an implementation's `deconv_step` is the composition.
+    """
+    net, x = step_net(dtype)
+    _, tape = net.forward(x)
+    for layer, shape in net.shapes.items():
+        images, maps, at = sample_units(net, layer, len(x), seed=len(layer), count=5)
+        for rules in ALL_RULES:
+            whole = deconvnet.project_units(net, tape, layer, images, maps, at, "value", rules)
+            *_, (_, single) = deconvnet.walk_down(net, tape, layer, images, maps, at, "value", rules)
+            close(f"{layer} {rules}", whole, single, 0 if exact else tolerance)
+            windows = deconvnet.project_windows(net, tape, layer, images, maps, at, "value", rules)
+            close(f"{layer} {rules}, windowed", laid_back(windows, single.shape), single, tolerance)
+        everything = [deconvnet.project(net, tape, layer, 1, shape[0] - 1, seed=seed) for seed in ("map", "all")]
+        steps = [deconvnet.trace(net, tape, layer, 1, shape[0] - 1, seed=seed)[-1].signal for seed in ("map", "all")]
+        close(f"{layer}, every position", np.stack(everything), np.stack(steps), 0 if exact else tolerance)
+
+
 PROPERTIES = (
     check_homogeneous, check_support, check_linear_net_is_gradient, check_mask_is_gradient, check_collision_case,
     check_separate_windows_ignore_the_rule, check_guided_is_masked, check_images_apart, check_pixels_keep_their_sign,
-    check_trace, check_windows,
+    check_trace, check_windows, check_few_steps,
 )  # fmt: skip
