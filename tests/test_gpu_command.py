@@ -17,6 +17,7 @@ from gpu import jobs, on_device, parts, sanitizer
 
 import kernels
 from kernels import numpy_blas
+from kernels.bench import session
 
 ROOT = Path(__file__).parents[1]
 F32 = np.dtype(np.float32)
@@ -90,6 +91,42 @@ def test_what_a_worker_found_is_kept_however_it_ends(tmp_path, text, limit_s, st
     assert found["state"] == state
     assert found.get("cases") == kept
     assert words in found.get("output", "")
+
+
+def test_what_a_stopped_worker_started_is_stopped_too(tmp_path):
+    """compute-sanitizer runs the worker as a program of its own."""
+    started = tmp_path / "started"
+    text = f"import subprocess; subprocess.run(['sh', '-c', 'sleep 5; touch {started}'])"
+    began = time.monotonic()
+    assert jobs.run_worker([sys.executable, "-c", text], tmp_path / "result.json", 2)["state"] == "stopped"
+    assert time.monotonic() - began < 4.5
+    time.sleep(5 - (time.monotonic() - began) + 1)
+    assert not started.exists()
+
+
+@pytest.mark.parametrize(("limit_s", "cases"), [(60, 3), (0, 1)])
+def test_the_bench_ends_in_words_where_time_does(tmp_path, monkeypatch, limit_s, cases):
+    """What was done counts, a peer's failure is not ours, and a case that would be cut off is not begun."""
+
+    def three_cases(plan, save, net_case):
+        record = {"rows": []}
+        save(record)
+        try:
+            for number in range(3):
+                wrong = "returned zeros" if number == 0 else None
+                record["rows"].append({"case": f"c{number}", "implementation": "torch", "ours": False, "rejected": wrong})
+                save(record)
+        except KeyboardInterrupt:
+            raise session.BenchStopped("stopped after 1 of 3 cases", record) from None
+
+    monkeypatch.setattr(session, "run", three_cases)
+    findings = parts.Findings(tmp_path / "result.json", True, limit_s)
+    parts.bench(findings)
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert len(found["record"]["rows"]) == cases
+    assert found["failures"] == []
+    assert found["rejected_peers"] == ["c0 torch: returned zeros"]
+    assert found.get("reason") == (None if cases == 3 else "stopped after 1 of 3 cases; there was no time for more")
 
 
 def test_a_killed_run_leaves_the_parts_that_were_done(tmp_path):
@@ -199,7 +236,7 @@ def test_a_lost_device_ends_the_checks(tmp_path):
 @pytest.mark.parametrize(
     ("script", "state", "words"),
     [
-        ("echo '========= COMPUTE-SANITIZER'; shift 6; exec \"$@\"", "passed", ""),
+        ("echo '========= COMPUTE-SANITIZER'; shift 8; exec \"$@\"", "passed", ""),
         ("echo '========= Invalid __global__ write of size 4 bytes'; exit 7", "failed", "Invalid __global__ write"),
         ("echo '========= Error: Device not supported.'; exit 1", "missing", "does not support this device"),
     ],

@@ -16,6 +16,7 @@ whole after every part, and holds what a part had found when it was stopped. Exi
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def main() -> int:
     if options.worker:
         from . import parts
 
-        parts.work(options.worker, Path(options.result), options.emulated)
+        parts.work(options.worker, Path(options.result), options.emulated, options.limit)
         return 0
     if not options.emulated and (reason := why_not()):
         print(f"There is no GPU to ask here: {reason}.", file=sys.stderr)
@@ -50,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--emulated", action="store_true", help="on the CPU, with tiny shapes")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--result", help=argparse.SUPPRESS)
+    parser.add_argument("--limit", type=float, default=math.inf, help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = [part for part in options.parts.split(",") if part not in JOBS]
     if unknown:

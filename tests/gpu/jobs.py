@@ -6,10 +6,13 @@ stopped or died.
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ FORMAT = "minizf gpu 1"
 BUDGET_S = 530.0
 IMPLEMENTATIONS = ("cuda", "cuda-tf32", "numba-cuda")
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
+START_S = 15.0  # before a worker's own clock runs, and what it may misjudge
 TAIL = 4000  # characters kept of what a process that failed has printed
 # part -> its jobs and how long each may take, in seconds; bench comes last and takes what is left
 JOBS: dict[str, tuple[tuple[str, float], ...]] = {
@@ -65,7 +69,8 @@ def run_job(name: str, limit_s: float, emulated: bool) -> dict[str, Any]:
 
             found = sanitizer.run(name.split()[1], result, limit_s, emulated)
         else:
-            found = run_worker(worker_command(name, result, emulated), result, limit_s)
+            command = [*worker_command(name, result, emulated), "--limit", f"{limit_s - START_S:g}"]
+            found = run_worker(command, result, limit_s)
     return found | {"seconds": round(time.monotonic() - began, 1)}
 
 
@@ -76,14 +81,19 @@ def worker_command(name: str, result: Path, emulated: bool) -> list[str]:
 
 def run_worker(command: list[str], result: Path, limit_s: float) -> dict[str, Any]:
     """Runs a worker and reads what it wrote, also when it was stopped or died."""
+    state = None
+    process = subprocess.Popen(
+        command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
-        done = subprocess.run(
-            command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit_s, check=False
-        )
-        output, died, state = done.stdout, done.returncode != 0, None
-    except subprocess.TimeoutExpired as stopped:
-        raw = stopped.stdout or b""
-        output, died, state = raw.decode() if isinstance(raw, bytes) else raw, True, "stopped"
+        output = process.communicate(timeout=limit_s)[0]
+    except subprocess.TimeoutExpired:
+        state = "stopped"
+    finally:
+        end(process)
+    if state == "stopped":
+        output = process.communicate()[0]
+    died = process.returncode != 0
     found: dict[str, Any] = json.loads(result.read_text()) if result.is_file() else {}
     if died:
         found["output"] = output[-TAIL:]
@@ -92,6 +102,13 @@ def run_worker(command: list[str], result: Path, limit_s: float) -> dict[str, An
     if state is None:
         state = "missing" if "missing" in found else "failed" if died or found.get("failures") else "passed"
     return {"state": state} | found
+
+
+def end(process: subprocess.Popen) -> None:
+    """Kills it with all that it started: compute-sanitizer's program would go on, on the GPU that the next job measures."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def write(path: Path, record: dict[str, Any]) -> None:

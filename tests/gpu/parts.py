@@ -5,6 +5,7 @@ whatever the job has to tell.
 """
 
 import json
+import math
 import os
 import time
 import traceback
@@ -25,8 +26,9 @@ DEVICE_LOST = ("CUDARuntimeError", "CUDADriverError", "CudaAPIError")  # nothing
 class Findings:
     """What a job has found so far; on disk after each `save`."""
 
-    def __init__(self, path: Path, emulated: bool) -> None:
+    def __init__(self, path: Path, emulated: bool, limit_s: float = math.inf) -> None:
         self.path, self.emulated, self.values = path, emulated, {"failures": []}
+        self.ends = time.monotonic() + limit_s
 
     def save(self, **values: Any) -> None:
         self.values |= values
@@ -43,9 +45,9 @@ class Findings:
         return f"{implementation}-emulated" if self.emulated else implementation
 
 
-def work(job: str, result: Path, emulated: bool) -> None:
+def work(job: str, result: Path, emulated: bool, limit_s: float) -> None:
     """Does the job; an error in it is a finding too."""
-    findings = Findings(result, emulated)
+    findings = Findings(result, emulated, limit_s)
     part, *rest = job.split()
     try:
         WORK[part](findings, *rest)
@@ -149,12 +151,24 @@ def bench(findings: Findings) -> None:
         usable = tuple(name for name in ("cuda", "cuda-tf32", "numba-cuda") if backends.available()[name] is None)
         plan = session.Plan(sets=("zfnet",), implementations=usable, settings=settings)
 
-    def keep(record: dict[str, Any]) -> None:
-        findings.save(record=record)
+    longest, began = 0.0, time.monotonic()
 
-    record = session.run(plan, keep, net_case=net_case)
-    rejected = [f"{row['case']} {row['implementation']}: {row['rejected']}" for row in record["rows"] if row["rejected"]]
-    findings.save(record=record, failures=rejected)
+    def keep(record: dict[str, Any]) -> None:
+        nonlocal longest, began
+        findings.save(record=record, failures=rejected(record, ours=True), rejected_peers=rejected(record, ours=False))
+        longest, began = max(longest, time.monotonic() - began), time.monotonic()
+        if record["rows"] and began + longest > findings.ends:
+            raise KeyboardInterrupt  # as a person would: what is done counts
+
+    try:
+        session.run(plan, keep, net_case=net_case)
+    except session.BenchStopped as stopped:
+        findings.save(reason=f"{stopped}; there was no time for more")
+
+
+def rejected(record: dict[str, Any], ours: bool) -> list[str]:
+    rows = [row for row in record["rows"] if row["rejected"] and row["ours"] is ours]
+    return [f"{row['case']} {row['implementation']}: {row['rejected']}" for row in rows]
 
 
 WORK: dict[str, Callable[..., None]] = {
