@@ -161,6 +161,38 @@ def test_roofs_bound_a_time_by_the_slower_of_two():
     assert (better.flops["loop"], better.bandwidth[1 << 20]["copy"], better.memory) == (3e9, 8e9, {"copy": 5e9, "read": 1e9})
 
 
+@pytest.mark.parametrize(("caches", "roof"), [("cold", 1.6), ("warm", 0.4)])
+def test_what_a_gpu_holds_in_its_cache_may_come_faster_than_from_memory(caches, roof):
+    found = Roofs({"product": 1e15}, {1 << 24: {"copy": 4e12}}, {"copy": 1e12})
+    row = runner.Row("c", "maxpool2d", "", "cuda", True, caches, 0, 1 << 24, median_s=(1 << 24) / 1.6e12)
+    judge = runner.Judge(lambda gpu: found)
+    if roof > 1:
+        with pytest.raises(Rejected, match="160% of the memory roof"):
+            judge.place(row, Cost(0, 0, 1 << 24, 1), True, False)
+    else:
+        judge.place(row, Cost(0, 0, 1 << 24, 1), True, False)
+    assert row.of_roof == pytest.approx(roof)
+
+
+def test_a_gpus_roofs_are_asked_of_cupy(monkeypatch):
+    """NumPy stands in for it, the wall for its clock."""
+    cupy = SimpleNamespace(
+        cuda=SimpleNamespace(Device=lambda: SimpleNamespace(mem_info=(1 << 26, 1 << 30))),
+        **{name: getattr(np, name) for name in ("ones", "empty", "copyto", "add", "float32")},
+    )
+
+    class Counted:
+        def time(self, work):
+            start = time.perf_counter()
+            return work(), time.perf_counter() - start
+
+    monkeypatch.setattr(roofs, "REPEATS", 1)
+    found = roofs.measure_gpu(cupy, Counted())
+    assert set(found.memory) == {"copy", "write", "read"}
+    assert set(found.bandwidth) == {1 << 22, 1 << 23, 1 << 24, 1 << 25}
+    assert list(found.flops) == ["cuBLAS matrix product of 2048"]  # this CuPy has no TF32
+
+
 def test_roofs_are_measured_here_and_are_higher_than_what_numpy_does():
     found = roofs.measure(1, 1 << 22)
     one = np.ones((256, 256), np.float32)

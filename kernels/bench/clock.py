@@ -123,6 +123,7 @@ class EventClock:
         return result, seconds
 
 
+HOLD_CYCLES = 1_000_000  # half a millisecond: longer than Python takes for the launches of a call
 HOLD = """extern "C" __global__ void hold(long long cycles) {
     long long start = clock64();
     while (clock64() - start < cycles) {}
@@ -134,7 +135,7 @@ def gpu_clock(cupy: Any) -> EventClock:
     cache = cupy.cuda.Device().attributes["L2CacheSize"]
     buffer = cupy.zeros(max(2 * cache, 1 << 24), cupy.uint8)
     spin = cupy.RawKernel(HOLD, "hold")
-    return EventClock(cupy.cuda, lambda: spin((1,), (1,), (cupy.int64(200_000),)), lambda: buffer.fill(1))
+    return EventClock(cupy.cuda, lambda: spin((1,), (1,), (cupy.int64(HOLD_CYCLES),)), lambda: buffer.fill(1))
 
 
 def last_cache_bytes() -> int:

@@ -22,6 +22,7 @@ from kernels.bench.costs import Cost
 
 MARGIN = 0.15  # how far above a roof noise may lift a time
 SIZES = tuple(1 << power for power in (20, 22, 24, 26))  # bytes of the working sets looked at, beside memory itself
+GPU_SIZES = tuple(1 << power for power in range(22, 28))  # to well beyond the cache that its multiprocessors share
 REPEATS = 5
 LOOK_S = 0.12
 
@@ -161,7 +162,7 @@ def fma_loop(threads: int) -> tuple[str, float]:
 
 
 def measure_gpu(cupy: Any, clock: Any) -> Roofs:
-    """The current CUDA device's: a copy within its memory, and a large matrix product in float32 and in TF32."""
+    """The current CUDA device's: copies within its memory and its cache, and a large matrix product in float32 and in TF32."""
     found = Roofs()
     free = cupy.cuda.Device().mem_info[0]
     count = min(1 << 28, free // 16)
@@ -169,6 +170,12 @@ def measure_gpu(cupy: Any, clock: Any) -> Roofs:
     found.memory["copy"] = 8 * count / best_of(clock, lambda: cupy.copyto(target, source))
     found.memory["write"] = 4 * count / best_of(clock, lambda: target.fill(1))
     found.memory["read"] = 4 * count / best_of(clock, lambda: source.max())
+    for size in (size for size in GPU_SIZES if size <= 8 * count):
+        one, other = source[: size // 8], target[: size // 8]
+        found.bandwidth[size] = {
+            "copy": size / best_of(clock, lambda: cupy.copyto(other, one)),  # noqa: B023
+            "add": size / best_of(clock, lambda: cupy.add(one, 1, out=other)),  # noqa: B023
+        }
     side = 8192 if free > 4 << 30 else 2048
     one = cupy.ones((side, side), cupy.float32)
     found.flops[f"cuBLAS matrix product of {side}"] = 2 * side**3 / best_of(clock, lambda: one @ one)

@@ -110,7 +110,7 @@ class Judge:
 
         A peer may compute less than the definition does (Winograd, FFT) and pass the roof; its result was checked.
         """
-        cold = row.caches == "cold" or gpu
+        cold = row.caches == "cold"
         for look in range(1, LOOKS + 1):
             floor, row.bound = self.roofs(gpu).floor(cost, cold, tf32)
             row.of_roof = floor / row.median_s
