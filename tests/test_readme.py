@@ -37,7 +37,7 @@ def test_the_program_runs_and_prints_what_the_page_shows(tmp_path, monkeypatch, 
 def commands() -> list[str]:
     fenced = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
     lines = [line.partition("#")[0].strip() for text in fenced for line in text.splitlines()]
-    inline = re.findall(r"`(minizf [^`]*)`", TEXT)
+    inline = re.findall(r"`(minizf [^`]*)`", re.sub(r"<!--.*?-->", "", TEXT))
     return [line for line in [*lines, *inline] if line.startswith("minizf ")]
 
 
