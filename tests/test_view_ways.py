@@ -124,7 +124,7 @@ def test_energy_adds_up_over_maps():
 
 
 def test_percent_never_rounds_up_to_all():
-    assert [percent(s) for s in (0, 0.5, 0.9999999, 1)] == ["0.0 %", "50.0 %", "99.99 %", "100 %"]
+    assert [percent(s) for s in (0, 0.5, 0.9999999, 1)] == ["0.0%", "50.0%", "99.99%", "100%"]
 
 
 def test_truth_fades_all_but_the_object():
