@@ -7,7 +7,8 @@ forward   the two layers' own, one after the other
 backward  Conv2d, ReLU: the two layers' own. ReLU, MaxPool2d: dx = unpool(dy where y > 0, else 0), the mask before the unpooling
           instead of after it. A switch names a place whose rectified value is y itself, so the two masks are one, and the
           smaller maps hold a quarter of the numbers.
-deconv    none: who looks wants to see what lies between. A pass for looking takes every layer by itself.
+deconv    none: who looks wants to see what lies between. A pass for looking takes every layer by itself; what
+          the signal then passes in one step on its way down, deconv_step.py says.
 
 Results equal those of the single layers bit for bit.
 """
