@@ -125,7 +125,7 @@ def test_a_machine_is_described_and_its_share_of_time_measured():
     assert found["packages"]["numpy"] == np.__version__
     assert found["commit"] is None or re.fullmatch("[0-9a-f]{40}", found["commit"])
     assert found["gpu"] is None
-    assert 0 < environment.cpu_share(1, 0.05) < 1.5
+    assert 0 < environment.cpu_share(1, 0.05) < 1.1
 
 
 def test_other_programs_and_too_many_threads_are_warned_of(monkeypatch):

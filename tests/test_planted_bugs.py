@@ -48,7 +48,7 @@ def conv2d_without_stride(true, x, w, b, stride, pad):
 
 def conv2d_half_written(true, *arguments):
     y = true(*arguments)
-    result = np.empty_like(y)
+    result = np.full_like(y, np.nan)  # freed memory may hold the right number by chance
     result.reshape(-1)[:-1] = y.reshape(-1)[:-1]
     return result
 

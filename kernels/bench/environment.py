@@ -192,14 +192,16 @@ def cpu_share(threads: int, seconds: float = 0.2) -> float:
     stop = time.perf_counter() + seconds
     busy = np.ones(1 << 16, np.float32)
 
-    def work(_: int) -> None:
+    def work(_: int) -> float:
+        began = time.thread_time()  # of this thread alone: the process may have others that spin
         while time.perf_counter() < stop:
             np.multiply(busy, 1.0, out=busy)
+        return time.thread_time() - began
 
-    began, used = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
-    return (time.process_time() - used) / (threads * (time.perf_counter() - began))
+        used = sum(pool.map(work, range(threads)))
+    return used / (threads * (time.perf_counter() - began))
 
 
 def warnings_about(threads: int) -> list[str]:
