@@ -17,7 +17,7 @@
 // Launch   256 threads; blocks: x over pixels, y over filters
 // Reads    24 x 32 from shared memory for 16 x 1024 multiply-adds: 3/64, where step 5 had 16/64; from global 2/128 as before
 // Here     CUDA C++ only: Numba has no mma.sync. to_tf32 and mma_tf32_16x8x8 are one PTX instruction each, from prelude.cuh
-// Next     a table of tap offsets instead of divisions, cp.async past the registers, more stages: kernels/cuda/tensor_cores.cu
+// Next     a table of tap offsets instead of divisions, cp.async past the registers, more stages: kernels/cuda/tensor_cores_conv.cu
 
 #define TAPS 8
 #define TILE 128
