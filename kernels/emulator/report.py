@@ -135,7 +135,10 @@ def _what(e: Error, scene: Scene) -> str:
         return f"{does} {size}{_element(e, scene)}{shared}, which has {_extent(e, scene)}"
     if e.fault == UNWRITTEN:
         if e.space == SHARED:
-            return f"{does} shared memory that no thread of its block has written yet: {_element(e, scene)}"
+            return (
+                f"{does} shared memory that no thread of its block has written yet: {_element(e, scene)}; "
+                "is a __syncthreads() missing before this line?"
+            )
         return f"{does} {_element(e, scene)}, which nothing has written"
     if e.fault == RACE:
         return _race(e, scene, other)
@@ -186,7 +189,10 @@ def _race(e: Error, scene: Scene, other: str) -> str:
     line = _line(scene, e.other_place)
     element = _element(e, scene)
     if tuple(e.block) != tuple(e.other_block):
-        return f"{DOES[e.access]} {element}, which {did} {DID[e.other_access]}{line}: blocks run in no order"
+        return (
+            f"{DOES[e.access]} {element}, which {did} {DID[e.other_access]}{line}: blocks run in no order; "
+            "give each element one writer, or use atomics"
+        )
     if e.space == GLOBAL:
         return f"{DOES[e.access]} {element}, which {did} {DID[e.other_access]}{line}, with no __syncthreads() between"
     when = f", {('read', 'written', 'updated', 'copied')[e.other_access]}{line}" if line else ""
