@@ -347,3 +347,42 @@ def test_other_mistakes_of_a_kernel_are_its_own():
 def test_launches_that_no_gpu_takes(grid, block):
     with pytest.raises(ValueError, match=r"grid|block"):
         cuda.jit(twice)[grid, block](f32(1), f32(1))
+
+
+@pytest.mark.parametrize(
+    ("launch", "message"),
+    [
+        (lambda k: k(f32(4), f32(4)), r"say how many threads: twice\[grid, block\]"),
+        (lambda k: k[4](f32(4), f32(4)), r"twice\[4\]: give twice\[grid, block\]"),
+        (lambda k: k[1, 4](f32(4)), r"twice\(x, y\): missing a required argument: 'y'; number of arguments: 1"),
+        (lambda k: k[1, 4](f32(4), f32(4), 3), r"twice\(x, y\): too many positional arguments; number of arguments: 3"),
+        (lambda k: k[7 / 4, 4](f32(4), f32(4)), r"grid=1.75: give one to three whole numbers"),
+        (lambda k: k[1, (1, 2, 3, 4)](f32(4), f32(4)), r"block=\(1, 2, 3, 4\): give one to three whole numbers"),
+    ],
+)
+def test_a_launch_that_cannot_be_meant_is_refused(launch, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        launch(cuda.jit(twice, checked=True))
+
+
+def test_an_order_that_is_none():
+    kernel = cuda.jit(twice, checked=True)
+    kernel.order = "random"
+    with pytest.raises(ValueError, match="twice: order='random': allowed are forward, reverse, shuffled"):
+        kernel[1, 4](f32(4), f32(4))
+
+
+def test_a_mode_that_is_none(monkeypatch):
+    monkeypatch.setenv("MINIZF_EMULATOR", "quick")
+    with pytest.raises(ValueError, match="MINIZF_EMULATOR='quick': allowed are checked, fast"):
+        cuda.jit(twice)
+
+
+def test_a_word_of_cuda_that_is_none():
+    def misspelt(x):
+        cuda.sync_threads()
+        x[0] = float32(1)
+
+    error, line = fails(misspelt, 1, 1, f32(1))
+    assert "the simulator has no cuda.sync_threads" in error.what
+    assert line == "cuda.sync_threads()"

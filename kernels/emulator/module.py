@@ -31,6 +31,11 @@ def _from_environment(variable: str, allowed: Sequence[str]) -> str:
     return value
 
 
+def checked_by_default() -> bool:
+    """Whether kernels watch every access where nobody says: MINIZF_EMULATOR, "checked" or "fast", else checked."""
+    return _from_environment(MODE_VARIABLE, ("checked", "fast")) == "checked"
+
+
 def limit_s() -> float:
     """Seconds a launch may take before it counts as endless: MINIZF_EMULATOR_LIMIT_S, else 60."""
     text = os.environ.get(LIMIT_VARIABLE, "") or "60"
@@ -61,7 +66,7 @@ class Module:
         checked: bool | None = None,
         order: str | None = None,
     ) -> None:
-        self.checked = _from_environment(MODE_VARIABLE, ("checked", "fast")) == "checked" if checked is None else bool(checked)
+        self.checked = checked_by_default() if checked is None else bool(checked)
         self.order = order or _from_environment(ORDER_VARIABLE, tuple(binary.ORDERS))
         if self.order not in binary.ORDERS:
             raise ValueError(f"order={order!r}: allowed are {', '.join(binary.ORDERS)}")
@@ -120,7 +125,7 @@ class Kernel:
         order: str | None = None,
     ) -> None:
         """Run all threads of all blocks. Raises KernelError for what a kernel does wrong, TypeError and ValueError before."""
-        grid, block = _three("grid", grid), _three("block", block)
+        grid, block = three_sizes("grid", grid), three_sizes("block", block)
         self._check_limits(grid, block, shared_mem)
         order = order or self.module.order
         if order not in binary.ORDERS:
@@ -205,11 +210,13 @@ class Kernel:
                 raise KernelError(self.name, None, None, what, self._in.file)
 
 
-def _three(what: str, sizes: int | Sequence[int]) -> tuple[int, ...]:
+def three_sizes(what: str, sizes: int | Sequence[int]) -> tuple[int, int, int]:
+    """(x, y, z) of a grid or block; what is not given is 1."""
     given = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
     if not 1 <= len(given) <= 3 or not all(isinstance(size, int | np.integer) for size in given):
         raise ValueError(f"{what}={sizes!r}: give one to three whole numbers")
-    return (*(int(size) for size in given), 1, 1)[:3]
+    x, y, z = (*map(int, given), 1, 1)[:3]
+    return x, y, z
 
 
 def _region(launch: binary.Launch, base: int, size: int, space: int, words: int) -> binary.Region:

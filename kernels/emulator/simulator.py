@@ -17,13 +17,14 @@ different operations, an index is outside its array (or negative: Numba would wr
 written, two threads access one element with no barrier between, or a float64 is stored where memory is float32.
 
 MINIZF_EMULATOR=fast leaves all that out and counts nothing; `jit(checked=...)` decides for one kernel.
+There is no limit of time: a loop without end goes on until Ctrl-C, whose traceback names its line.
 Needs greenlet. What Numba types would do is simulated for the types of memory; local integers are Python's, without overflow.
 """
 
+import inspect
 import math
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -34,8 +35,9 @@ try:
 except ImportError as error:
     raise ImportError("the simulator of Numba CUDA kernels needs greenlet; pip install greenlet") from error
 
-from kernels.emulator.binary import COUNTS
+from kernels.emulator.binary import COUNTS, ORDERS
 from kernels.emulator.memory import empty, unwritten_at
+from kernels.emulator.module import MOST_THREADS, checked_by_default, three_sizes
 from kernels.emulator.report import KernelError
 from kernels.emulator.simulator_double import double_literal
 from kernels.emulator.simulator_machine import WARP, Dim3, Machine, kernel_frame, places_of
@@ -44,8 +46,6 @@ from kernels.emulator.traffic import Traffic
 
 __all__ = ["Kernel", "KernelError", "empty", "jit"]
 
-MODE_VARIABLE = "MINIZF_EMULATOR"
-MOST_THREADS = 1024
 MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 NUMBA_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 WAITS = {"syncthreads", "syncthreads_count", "syncthreads_and", "syncthreads_or", "syncwarp"}
@@ -83,18 +83,26 @@ class Kernel:
 
     def __init__(self, function: FunctionType, checked: bool | None = None, double: bool = False) -> None:
         self.py_func, self.double, self.order = function, double, "forward"
-        self.checked = os.environ.get(MODE_VARIABLE, "checked") != "fast" if checked is None else checked
+        self.checked = checked_by_default() if checked is None else checked
         self.counts: Traffic | None = None
         self.cooperative = waits(function)
 
     def __getitem__(self, configuration: Any) -> Callable[..., None]:
+        if not isinstance(configuration, tuple) or not 2 <= len(configuration) <= 4:
+            raise TypeError(f"{self.py_func.__name__}[{configuration}]: give {self.py_func.__name__}[grid, block]")
         grid, block, *more = configuration
         shared_bytes = int(more[1]) if len(more) > 1 else 0
         return lambda *arguments: self.launch(grid, block, arguments, shared_bytes)
 
+    def __call__(self, *arguments: Any) -> None:
+        raise TypeError(f"say how many threads: {self.py_func.__name__}[grid, block](...), each one to three whole numbers")
+
     def launch(self, grid: Any, block: Any, arguments: tuple, shared_bytes: int = 0) -> None:
-        blocks, threads = as_dim3(grid), as_dim3(block)
+        blocks, threads = Dim3(*three_sizes("grid", grid)), Dim3(*three_sizes("block", block))
         self.check_sizes(blocks, threads)
+        self.check_arguments(arguments)
+        if self.order not in ORDERS:
+            raise ValueError(f"{self.py_func.__name__}: order={self.order!r}: allowed are {', '.join(ORDERS)}")
         machine = Machine(self.py_func.__name__, blocks, threads, shared_bytes, self.checked, self.double, self.order)
         machine.file = self.py_func.__code__.co_filename
         doubles = any(isinstance(value, np.ndarray) and value.dtype == np.float64 for value in arguments)
@@ -143,6 +151,14 @@ class Kernel:
         if any(size > most for size, most in zip(grid, MOST_BLOCKS, strict=True)):
             raise ValueError(f"{self.py_func.__name__}: grid {tuple(grid)} is too large; a GPU takes {MOST_BLOCKS}")
 
+    def check_arguments(self, arguments: tuple) -> None:
+        try:
+            inspect.signature(self.py_func).bind(*arguments)
+        except TypeError as error:
+            raise TypeError(
+                f"{self.py_func.__name__}{inspect.signature(self.py_func)}: {error}; number of arguments: {len(arguments)}"
+            ) from None
+
     def check_literals(self) -> None:
         found = double_literal(self.py_func)
         if found:
@@ -189,13 +205,6 @@ def argument(machine: Machine, name: str, value: Any, seen: dict) -> Any:
     if type(value) is float:
         return np.float64(value)  # as Numba takes it
     return value
-
-
-def as_dim3(size: Any) -> Dim3:
-    sides = tuple(size) if isinstance(size, Iterable) else (size,)
-    if len(sides) > 3:
-        raise ValueError(f"a grid or block of {len(sides)} dimensions; CUDA has three")
-    return Dim3(*(int(side) for side in sides))
 
 
 def waits(function: FunctionType, seen: set[CodeType] | None = None) -> bool:

@@ -35,7 +35,6 @@ class Waiting(NamedTuple):
     line: int
     mask: int  # which lanes of the warp take part; -1: the whole block does
     value: Any
-    source: int  # the lane whose value a shuffle hands over
 
 
 class Block(NamedTuple):
@@ -84,6 +83,9 @@ class Machine:
         self.shared_arrays: dict[Any, Any] = {}
         self.awaited: KernelError | None = None
         self.counts: dict[tuple[int, int, int], list[list[int]]] = {}  # of every block that ran: its threads' counts
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"the simulator has no cuda.{name}")
 
     # what a kernel asks about itself
 
@@ -250,7 +252,7 @@ class Machine:
             mask &= 0xFFFFFFFF
             if not mask >> thread.lane & 1:
                 self.fail(f"{operation}: lane {thread.lane} is not in its own mask {mask:#010x}")
-        thread.waiting = Waiting(operation, line, mask, value, 0)
+        thread.waiting = Waiting(operation, line, mask, value)
         self.main.switch()
         return thread.result
 
