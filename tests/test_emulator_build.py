@@ -183,6 +183,28 @@ def test_wrong_arguments_are_refused(scale, arguments, message):
 
 
 @compiler
+def test_arrays_whose_rows_lie_apart(scale):
+    for view in (X[::2], X[::-1], np.zeros((3, 2), np.float32).T):
+        with pytest.raises(ValueError, match=r"argument 1 `x` does not lie row by row in memory .* numpy.ascontiguousarray"):
+            scale(1, 8, with_(0, view))
+
+
+@compiler
+def test_a_cache_folder_that_cannot_be(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MINIZF_EMULATOR_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"MINIZF_EMULATOR_CACHE='.*file': File exists; name a folder"):
+        Module(SCALE)
+
+
+@compiler
+def test_double_precision_is_remarked():
+    text = 'extern "C" __global__ void halve(float* x) { x[0] = x[0] * %s; }'
+    assert "implicit conversion from 'float' to 'double'" in Module(text % "0.5").warnings
+    assert not Module(text % "0.5f").warnings
+
+
+@compiler
 def test_read_only_and_misaligned_arrays(scale, shapes):
     fixed = X.copy()
     fixed.flags.writeable = False

@@ -8,6 +8,8 @@
     scale((4,), (256,), (x, y, np.float32(2), np.int32(1000)))       NumPy arrays; y counts as unwritten until it is written
     print(scale.counts)                                              reads, writes, sectors, bank passes
 
+Kernels written in Python for Numba CUDA have a place of their own to run: kernels/emulator/simulator.py.
+
 A mistake is an exception that names kernel, block, thread and line:
 
     KernelError: scale, block (3, 0, 0), thread (232, 0, 0), scale.cu line 3: reads x[1000], which has 1000 elements

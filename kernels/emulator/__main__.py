@@ -24,7 +24,7 @@ Kernels must be `extern "C" __global__ void name(...)`. To run one, from Python:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Lists the kernels of each file. Returns 1 if one does not compile or has no kernel, 2 where there is no compiler."""
+    """Lists the kernels of each file. Returns 1 if one does not compile or has no kernel, 2 where none can be compiled."""
     parser = argparse.ArgumentParser(
         prog="python -m kernels.emulator",
         description="Compile CUDA C++ files for the CPU, with every access checked, and list their kernels. Needs g++, no GPU.",
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         good = [_show(file, [f"-D{macro}" for macro in given.macros], not given.fast) for file in given.files]
-    except BackendUnavailable as error:
+    except (BackendUnavailable, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0 if all(good) else 1
@@ -47,7 +47,7 @@ def _show(file: Path, options: list[str], checked: bool) -> bool:
     try:
         code = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        print(f"{file}: {error}", file=sys.stderr)
+        print(f"{file}: {getattr(error, 'strerror', error)}", file=sys.stderr)
         return False
     start = time.perf_counter()
     try:

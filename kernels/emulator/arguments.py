@@ -92,6 +92,11 @@ def _address(label: str, argument: Any, parameter: Parameter) -> int | None:
         raise TypeError(
             f"{label} is a 0-d array, which is passed by value; the kernel takes {wanted}: pass an array of one element"
         )
+    if argument.size and not argument.flags.c_contiguous:
+        raise ValueError(
+            f"{label} does not lie row by row in memory (its strides are {argument.strides} bytes), and a kernel only learns "
+            "where it begins; pass numpy.ascontiguousarray(...)"
+        )
     if not parameter.constant and not argument.flags.writeable:
         raise ValueError(f"{label} is read-only, the kernel takes {wanted} and may write it; pass a copy, or make it const")
     kind = KINDS.get(argument.dtype.kind, "other")

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.time:
             return show_times(ladder, steps, problem)
         return show(ladder, steps, problem, options.language, gpu)
-    except (ValueError, BackendUnavailable, ImportError) as error:
+    except (ValueError, BackendUnavailable, ImportError, OSError) as error:
         print(f"kernels.ladder: {error}", file=sys.stderr)
         return 2
 
