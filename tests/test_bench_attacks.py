@@ -21,6 +21,7 @@ QUICK = Settings(caches=("cold", "warm"), least_runs=4, limit_s=0.05)
 FOUND_OUT = {
     "cached": ("before timing", "memory of an earlier result: a cached output"),
     "first_call_only": ("before timing", "result of earlier inputs for new ones"),
+    "rescales": ("before timing", "wrong result: off by up to"),
     "partial": ("before timing", "values unwritten"),
     "zeros": ("before timing", "returned zeros"),
     "changes_input": ("before timing", "changed its input x"),

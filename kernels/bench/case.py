@@ -1,7 +1,8 @@
 """One problem with its contestants: two sets of inputs that take turns, and the checks around every call.
 
-Before every timed call one input gets new values (the drawn ones times a new factor), in the other of two sets of arrays: an
-earlier answer, however it was recognised, is wrong. Results are overwritten before their memory is given back, so the next call
+Before every timed call one input gets new values, in the other of two sets of arrays: the drawn ones moved along by a random
+number of places, across rows, maps and images, times a new factor. So an earlier answer, however it was recognised, is wrong,
+and cannot be made right by a multiplication. Results are overwritten before their memory is given back, so the next call
 of that size usually starts from NaN. Checked are, before any time is taken, two results computed in memory filled with a
 pattern, one of them as a whole; after every timed call its form, its inputs, that everything is written, and values at random
 positions; at the end the last timed result as a whole.
@@ -52,7 +53,7 @@ class Case:
         self.guards = [{name: guarded(array) for name, array in self.base.items()} for _ in range(2)]
         self.slots: list[Arrays] = [{name: one.array for name, one in guards.items()} for guards in self.guards]
         self.prints: list[dict[str, int]] = [{}, {}]
-        self.factors = [np.float32(1), np.float32(1)]
+        self.drawn = [(0, np.float32(1)), (0, np.float32(1))]  # of each slot: how far the values are moved, and their factor
         self.calls: dict[tuple[str, int], Loaded] = {}
         self.turn = 0
         self.held: dict[str, Held] = {}
@@ -66,18 +67,27 @@ class Case:
         self.drop()
         self.turn += 1
         slot = self.slots[self.turn % 2]
-        self.factors[self.turn % 2] = np.float32(self.rng.uniform(0.5, 2.0) * self.rng.choice([-1.0, 1.0]))
-        np.multiply(self.base[self.fresh], self.factors[self.turn % 2], out=slot[self.fresh])
+        factor = np.float32(self.rng.uniform(0.5, 2.0) * self.rng.choice([-1.0, 1.0]))
+        self.drawn[self.turn % 2] = int(self.rng.integers(slot[self.fresh].size)), factor
+        self.renew(self.turn % 2)
         self.prints[self.turn % 2] = {name: checking.fingerprint(array) for name, array in slot.items()}
         for one in self.contestants:
             if one.gpu:  # its arrays are copies
                 self.calls.pop((one.name, self.turn % 2), None)
 
+    def renew(self, which: int) -> None:
+        """Writes the values of this turn, in one pass over the array."""
+        places, factor = self.drawn[which]
+        values, target = self.base[self.fresh].reshape(-1), self.slots[which][self.fresh].reshape(-1)
+        np.multiply(values[: values.size - places], factor, out=target[places:])
+        np.multiply(values[values.size - places :], factor, out=target[:places])
+
     def fill(self, which: int) -> None:
         """A set of inputs and its guard bands as they should be, after somebody has spoilt them."""
         for name, one in self.guards[which].items():
             one.restore()
-            one.array[...] = self.base[name] * self.factors[which] if name == self.fresh else self.base[name]
+            one.array[...] = self.base[name]
+        self.renew(which)
 
     def active(self, one: Contestant) -> AbstractContextManager:
         return one.active()
