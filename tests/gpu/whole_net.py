@@ -18,8 +18,10 @@ HOST = "numpy"
 STEPS = 3
 TIMED = 7
 CHECKED = 4  # projections compared
-# relative to the largest: rounding of fp32 in another order, of TF32's ten bits, through eight layers and three steps
-BOUNDS = {"cuda": 2e-3, "cuda-tf32": 5e-2}
+LOSS_BOUND = 2e-3
+# What training changed and what was projected may differ by this share of its size: rounding (of fp32 in another order, of
+# TF32's ten bits) now and then makes another place the maximum of its window, and what comes down there goes another way.
+BOUNDS = {"cuda": 0.05, "cuda-tf32": 0.5}
 
 
 def check(findings: Any, name: str) -> None:
@@ -31,9 +33,11 @@ def check(findings: Any, name: str) -> None:
     bound = BOUNDS[name.removesuffix("-emulated")]
     there, here = (trained(implementation, images, preprocess, recipe, findings.emulated) for implementation in (name, HOST))
     findings.save(loss=there[1], loss_on_cpu=here[1], bound=bound)
-    compare(findings, "mean loss", np.array(there[1]), np.array(here[1]), bound)
+    compare(findings, "mean loss", np.array(there[1]), np.array(here[1]), LOSS_BOUND)
+    before = fresh_net(size).state()
     for key, weights in here[0].state().items():
-        compare(findings, key, kernels.to_host(there[0].state()[key]), weights, bound)
+        changes = (array - before[key] for array in (there[0].state()[key], weights))
+        compare(findings, f"change of {key}", *changes, bound)
 
     x = preprocess(images.images(np.arange(min(batch, CHECKED))))
     projections = [kernels.to_host(projected(implementation, x, size)) for implementation in (name, HOST)]
@@ -48,13 +52,17 @@ def pictures(count: int, size: int) -> ArrayDataset:
     return ArrayDataset("noise", "train", [str(k) for k in range(10)], np.arange(count) % 10, noise, mirror=False)
 
 
+def fresh_net(size: int) -> Net:
+    return zoo.zfnet64(10, size=size, seed=4)
+
+
 def trained(
     implementation: str, images: ArrayDataset, preprocess: Preprocess, recipe: Recipe, short: bool
 ) -> tuple[Net, float]:
     """A net after a few steps, the same on every device but for rounding, and its mean loss."""
     steps = 1 if short else STEPS
     with kernels.use(implementation):
-        net = zoo.zfnet64(10, size=images.image_shape[1], seed=4).to_device()
+        net = fresh_net(images.image_shape[1]).to_device()
         velocity = {name: kernels.zeros(array.shape, array.dtype) for name, array in net.state().items()}
         at = Progress()
         for step in range(steps):
@@ -66,16 +74,16 @@ def trained(
 def projected(implementation: str, x: np.ndarray, size: int) -> Any:
     """Projections of one map of relu5 for each image, from fresh weights, where the implementation has its arrays."""
     with kernels.use(implementation):
-        net = zoo.zfnet64(10, size=size, seed=4).to_device()
+        net = fresh_net(size).to_device()
         _, tape = net.forward(x, upto="relu5")
         return project_units(net, tape, "relu5", np.arange(len(x)), np.arange(len(x)))
 
 
 def compare(findings: Any, what: str, actual: np.ndarray, expected: np.ndarray, bound: float) -> None:
-    error = float(np.abs(actual - expected).max() / np.abs(expected).max())
+    error = float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
     findings.values.setdefault("errors", {})[what] = error
     if not error <= bound:
-        findings.fail(what, AssertionError(f"differs by {error:.2g} of its largest value, allowed {bound:g}"))
+        findings.fail(what, AssertionError(f"differs by {error:.2g} of its size, allowed {bound:g}"))
     findings.save()
 
 
