@@ -66,7 +66,7 @@ def build_module(code: str, options: tuple[str, ...], name: str, checked: bool) 
     options = compiler.accepted(options)
     runtime, runtime_key = compiler.runtime()
     preprocessed = preprocess(code, options, file) if "#include" in code else ""
-    parts = (runtime_key, code, preprocessed, file, str(checked), *options)
+    parts = (runtime_key, code, preprocessed, file, str(checked), compiler.OWN_HEADERS, *options)
     key = f"{Path(file).stem}-" + compiler.digest(*parts)
     folder, facts = compiler.cached(key, lambda folder: _compile(folder, path, code, options, file, checked, runtime))
     return _load(folder / "kernels.so", file, runtime, facts)
@@ -92,6 +92,7 @@ def _compile(
         *device,
         *options,
         f"-ffile-prefix-map={folder}=.",
+        f"-ffile-prefix-map={compiler.HERE}={compiler.OWN_HEADERS}",  # the cache is shared by all copies of this package
     ]
     warnings = compiler.run([path, *flags, "-S", file, "-o", "kernels.s"], folder, file).stderr
     assembly = (folder / "kernels.s").read_text()

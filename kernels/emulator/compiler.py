@@ -22,6 +22,7 @@ from typing import Any
 from kernels.backends import BackendUnavailable
 
 HERE = Path(__file__).parent
+OWN_HEADERS = "emulator-of-minizf"  # what compiled code calls HERE, wherever that is
 CACHE_VARIABLE = "MINIZF_EMULATOR_CACHE"
 INSTALL = (
     "install g++: `apt install g++` (Debian, Ubuntu), `dnf install gcc-c++` (Fedora), `pacman -S gcc` (Arch), "

@@ -8,10 +8,9 @@ from pathlib import Path
 from kernels.emulator.arguments import Extent
 from kernels.emulator.assembly import SharedArray
 from kernels.emulator.binary import GLOBAL, SHARED, Error
-from kernels.emulator.compiler import HERE
+from kernels.emulator.compiler import OWN_HEADERS
 
 Index = tuple[int, int, int]
-DEVICE = HERE / "device"
 (
     _NOTHING,
     OUT_OF_BOUNDS,
@@ -89,7 +88,7 @@ def position_of(scene: Scene, place: int) -> tuple[str, int] | None:
         return None
     for frame in frames:  # innermost first; an inlined function of the emulator's own headers is not the user's line
         path, _, number = frame.split(" ")[0].rpartition(":")
-        if Path(path).parent != DEVICE and number.isdigit() and int(number):
+        if OWN_HEADERS not in Path(path).parts and number.isdigit() and int(number):
             return Path(path).name, int(number)
     return None
 
