@@ -83,7 +83,7 @@ def run_worker(command: list[str], result: Path, limit_s: float) -> dict[str, An
     """Runs a worker and reads what it wrote, also when it was stopped or died."""
     state = None
     process = subprocess.Popen(
-        command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
     )
     try:
         output = process.communicate(timeout=limit_s)[0]
