@@ -121,6 +121,27 @@ def test_lanes_at_different_operations():
     assert "lane 0 is not in its own mask" in error.what
 
 
+def test_lanes_that_have_returned_are_not_waited_for():
+    """As on a GPU since Volta; their values are undefined there."""
+
+    def count(y):
+        if cuda.laneid >= 20:
+            return
+        y[cuda.laneid] = cuda.popc(cuda.ballot_sync(FULL, 1))
+
+    y = np.zeros(20, np.int32)
+    cuda.jit(count, checked=True)[1, 32](y)
+    assert (y == 20).all()
+
+    def shifted(y):
+        if cuda.laneid >= 20:
+            return
+        y[cuda.laneid] = cuda.shfl_down_sync(FULL, cuda.laneid, 1)
+
+    error, _ = fails(shifted, 1, 32, cuda.empty(20))
+    assert "lane 19 reads the value of lane 20, which does not take part" in error.what
+
+
 def test_index_out_of_bounds():
     def beyond(x, y):
         i = cuda.grid(1)

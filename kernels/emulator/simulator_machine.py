@@ -259,7 +259,7 @@ class Machine:
     def released(self, threads: list[Thread], waiting: list[Thread]) -> list[Thread]:
         """Those who need wait no longer; a kernel in which nobody can go on is at fault."""
         ready = []
-        lanes: dict[tuple[int, int], Thread] = {(thread.warp, thread.lane): thread for thread in threads}
+        lanes = {(thread.warp, thread.lane): thread for thread in waiting}  # those that have returned are not waited for
         for thread in waiting:
             at = thread.waiting
             if at is None or at.mask == -1 or thread in ready:
@@ -292,7 +292,7 @@ class Machine:
         assert at is not None
         group = threads
         if at.mask != -1:
-            group = [other for other in threads if other.warp == thread.warp and at.mask >> other.lane & 1]
+            group = [other for other in waiting if other.warp == thread.warp and at.mask >> other.lane & 1]
         other = next(other for other in group if not other.waiting or other.waiting[:3] != at[:3])
         if other.waiting is None:
             does = "has returned"
