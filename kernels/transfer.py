@@ -9,11 +9,20 @@ from kernels.backends import Array, active
 
 
 def to_device(array: Array) -> Array:
-    """An array of any shape and dtype as the implementation in use wants it; itself where it is one already."""
+    """An array of any shape and dtype as the implementation in use wants it; itself where it is one already.
+
+    MemoryError says how much of a GPU's memory it needs, and how much is free.
+    """
     arrays = active().arrays
     if isinstance(array, arrays.ndarray):
         return array
-    return arrays.asarray(to_host(array))
+    here = to_host(array)
+    if arrays.__name__ != "cupy":
+        return arrays.asarray(here)
+    from kernels.cuda.device import memory_for
+
+    with memory_for(arrays, here.shape, here.dtype):
+        return arrays.asarray(here)
 
 
 def to_host(array: Array) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels import backends
+from kernels import backends, transfer
 from kernels.cuda import device as device_module
 from kernels.cuda.device import Device, Emulated, Gpu, source, too_little_memory, why_no_gpu
 
@@ -192,6 +192,14 @@ def test_too_little_memory_says_how_much_and_which_batch(monkeypatch):
     assert "use a batch of" not in words
     words = too_little_memory((4, 1, 1000, 1000), np.dtype(np.float32), 2**20, 8 * GIB)
     assert words.endswith("needs 15.3 MiB of GPU memory; 1.0 MiB of 8.0 GiB are free; use a smaller batch or smaller images")
+
+
+def test_too_little_memory_for_what_goes_over_says_so_too(monkeypatch):
+    cupy = fake_cupy(allocation=(2 * GIB, 8 * GIB))
+    cupy.__name__, cupy.ndarray, cupy.asarray = "cupy", Gpu, lambda array: cupy.empty(array.shape, array.dtype)
+    monkeypatch.setattr(transfer, "active", lambda: SimpleNamespace(arrays=cupy))
+    with pytest.raises(MemoryError, match=r"needs 8\.0 GiB of GPU memory; 2\.0 GiB of 8\.0 GiB are free; use a batch of 32"):
+        kernels.to_device(np.broadcast_to(np.float32(0), (128, 64, 512, 512)))
 
 
 def test_on_a_gpu_the_prelude_comes_first(monkeypatch):

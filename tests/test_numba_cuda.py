@@ -305,7 +305,7 @@ def test_host_code_of_a_gpu(monkeypatch):
     with pytest.raises(MemoryError, match=r"needs 4\.0 GiB of GPU memory; 1\.0 GiB of 2\.0 GiB are free; use a batch of 16"):
         on_gpu.device.empty((64, 16, 1024, 1024))
     monkeypatch.setitem(sys.modules, "cupy", FakeCupy(devices=0))
-    with pytest.raises(ImportError, match="shows no GPU"):
+    with pytest.raises(kernels.BackendUnavailable, match=r"shows no GPU; .* at CUDA_VISIBLE_DEVICES$"):
         Gpu()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(cuda, "is_available", lambda: False)

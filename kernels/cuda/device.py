@@ -11,7 +11,8 @@ there before anybody compiles it, each file once. `prelude.cuh` comes first, on 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from kernels.backends import Array, BackendUnavailable
 
@@ -127,11 +129,8 @@ class Gpu(Device):
         self.most_shared_bytes = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
 
     def empty(self, shape: tuple[int, ...], dtype: type = np.float32) -> Array:
-        try:
+        with memory_for(self.arrays, shape, dtype):
             return self.arrays.empty(shape, dtype)
-        except self.arrays.cuda.memory.OutOfMemoryError:
-            free, total = self.arrays.cuda.runtime.memGetInfo()
-            raise MemoryError(too_little_memory(shape, np.dtype(dtype), free, total)) from None
 
     def compiled(self, text: str, file: str, options: tuple[str, ...]) -> Any:
         return self.arrays.RawModule(code=f"{source('prelude.cuh')}\n{text}", options=("--std=c++17", *options))
@@ -186,6 +185,16 @@ def why_no_gpu(cupy: ModuleType) -> str | None:
     except (ImportError, OSError, RuntimeError) as error:
         return f"CuPy does not find the CUDA compiler NVRTC ({error}); pip install nvidia-cuda-nvrtc"
     return None
+
+
+@contextmanager
+def memory_for(cupy: ModuleType, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[None]:
+    """CuPy makes an array in here; where it does not fit, MemoryError in words instead of CuPy's own."""
+    try:
+        yield
+    except cupy.cuda.memory.OutOfMemoryError:
+        free, total = cupy.cuda.runtime.memGetInfo()
+        raise MemoryError(too_little_memory(shape, np.dtype(dtype), free, total)) from None
 
 
 def too_little_memory(shape: tuple[int, ...], dtype: np.dtype, free: int, total: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.backends import Array
+from kernels.backends import Array, BackendUnavailable
 from kernels.numba_cuda.language import Cuda, DeviceFunction
 from kernels.numba_cuda.tiles import GPU_TILES, SIMULATOR_TILES, Tile
 
@@ -70,7 +70,7 @@ class Device:
 
 
 class Gpu(Device):
-    """The current CUDA device. Raises ImportError in words where there is none, or where numba.cuda cannot use it."""
+    """The current CUDA device. Raises BackendUnavailable where there is none, ImportError where numba.cuda cannot use it."""
 
     tiles = GPU_TILES
     row_threads = block = 256
@@ -84,20 +84,17 @@ class Gpu(Device):
 
         reason = why_no_gpu(cupy)
         if reason:
-            raise ImportError(reason)
+            raise BackendUnavailable("numba-cuda", reason)
         self.arrays, self.cuda = cupy, load()
         reason = why_unusable(self.cuda)
         if reason:
             raise ImportError(reason)
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
-        from kernels.cuda.device import too_little_memory
+        from kernels.cuda.device import memory_for
 
-        try:
+        with memory_for(self.arrays, shape, dtype):
             return self.arrays.empty(shape, dtype)
-        except self.arrays.cuda.memory.OutOfMemoryError:
-            free, total = self.arrays.cuda.runtime.memGetInfo()
-            raise MemoryError(too_little_memory(shape, np.dtype(dtype), free, total)) from None
 
     def made_ready(self, kernel: Callable, threads: int) -> Any:
         return self.cuda.jit(bound(kernel, self.cuda), max_registers=REGISTERS[threads])
