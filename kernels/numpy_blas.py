@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kernels.sizes import conv_output_size, pool_output_size
+
 Sides = tuple[int, int]
 without_warnings = np.errstate(all="ignore")  # NaN and infinity are values like others
 
@@ -18,7 +20,7 @@ PIECE_BYTES = 4 * 2**20  # what the caches hold; larger pieces wait for memory
 @without_warnings
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Sides, pad: Sides) -> np.ndarray:
     filters, window = len(w), (w.shape[2], w.shape[3])
-    y = np.empty((x.shape[0], filters, *_out_size(x.shape[2:], window, stride, pad)), x.dtype)
+    y = np.empty((x.shape[0], filters, *conv_output_size(x.shape[2:], window, stride, pad)), x.dtype)
     flat = w.reshape(filters, -1)  # (K, CRS)
     padded = _padded(x, pad)
     for images, rows in _pieces(y, w[0].nbytes):
@@ -61,7 +63,7 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, stride: Sides, pad: Sides,
 
 @without_warnings
 def maxpool2d(x: np.ndarray, size: Sides, stride: Sides, pad: Sides) -> tuple[np.ndarray, np.ndarray]:
-    out = _out_size(x.shape[2:], size, stride, pad)
+    out = pool_output_size(x.shape[2:], size, stride, pad)
     rows = slice(0, out[0])
     padded = _padded(x, pad, -np.inf)
     any_nan = x.size > 0 and np.isnan(x.min())
@@ -134,7 +136,7 @@ def deconv_step(
     size: Sides,
     collisions: str,
 ) -> np.ndarray:
-    maps = _out_size(size, (w.shape[2], w.shape[3]), stride, pad)
+    maps = conv_output_size(size, (w.shape[2], w.shape[3]), stride, pad)
     signal = unpool2d(y, switches, pool_size, pool_stride, pool_pad, maps, collisions)
     return conv2d_transpose(_rectify(signal, signal), w, stride, pad, size)
 
@@ -220,11 +222,6 @@ def _rectify(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     np.maximum(x, 0, out=y)
     y += 0.0  # -0.0 becomes 0.0
     return y
-
-
-def _out_size(size: Sides, window: Sides, stride: Sides, pad: Sides) -> Sides:
-    height, width = ((side + 2 * p - r) // s + 1 for side, r, s, p in zip(size, window, stride, pad, strict=True))
-    return height, width
 
 
 def _pieces(outputs: np.ndarray, bytes_each: int) -> Iterator[tuple[slice, slice]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kernels.backends import Array
 from kernels.cuda.device import Device
+from kernels.sizes import pool_output_size
 
 Sides = tuple[int, int]
 Numbers = tuple[np.int32, ...]
@@ -37,7 +38,7 @@ class Launch(NamedTuple):
 def maxpool2d(device: Device, x: Array, size: Sides, stride: Sides, pad: Sides, rectify: bool = False) -> tuple[Array, Array]:
     """x (N,C,H,W) -> y, switches (N,C,P,Q); with `rectify`, of relu(x)."""
     launch = plan_maxpool(x.shape, size, stride, pad)
-    out = *x.shape[:2], *out_size(x.shape[2:], size, stride, pad)
+    out = *x.shape[:2], *pool_output_size(x.shape[2:], size, stride, pad)
     y, switches = device.empty(out), device.empty(out, np.uint8)
     if x.size:
         arguments = x, y, switches, *launch.numbers, np.int32(rectify)
@@ -69,7 +70,7 @@ def unpool2d(
 def plan_maxpool(x: tuple[int, ...], size: Sides, stride: Sides, pad: Sides) -> Launch:
     """The kernel for x (N,C,H,W), and its numbers."""
     planes, (height, width) = x[0] * x[1], x[2:]
-    rows, columns = out_size((height, width), size, stride, pad)
+    rows, columns = pool_output_size((height, width), size, stride, pad)
     numbers = planes, height, width, rows, columns
     if (size, stride) in SPECIAL and planes:
         # n rows of outputs see n * stride + (size - stride) rows of x
@@ -130,11 +131,6 @@ def share_out(planes: int, rows: int, row_floats: int, extra_floats: int, plane_
         if blocks >= ENOUGH_BLOCKS:
             break
     return chosen
-
-
-def out_size(size: Sides, window: Sides, stride: Sides, pad: Sides) -> Sides:
-    height, width = ((side + 2 * p - r) // s + 1 for side, r, s, p in zip(size, window, stride, pad, strict=True))
-    return height, width
 
 
 def int32(*numbers: int) -> Numbers:
