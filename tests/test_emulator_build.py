@@ -249,6 +249,15 @@ def test_launches_beyond_the_limits_of_cuda(scale, grid, block, shared_mem, mess
 
 
 @compiler
+def test_dynamic_shared_memory_that_the_launch_forgot():
+    module = Module('extern "C" __global__ void forgetful() { extern __shared__ float s[]; s[threadIdx.x] = 1; }', checked=True)
+    with pytest.raises(
+        KernelError, match="writes dynamic shared memory, but the launch has none; give its size in bytes as sh"
+    ):
+        module.get_function("forgetful")(1, 32, ())
+
+
+@compiler
 def test_limits_of_shared_memory():
     code = "template <int N> __device__ void use() { __shared__ float a[N]; a[threadIdx.x] = 1; }\n"
     code += 'extern "C" __global__ void many() { use<8192>(); use<4097>(); }\n'

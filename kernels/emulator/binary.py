@@ -6,6 +6,7 @@ from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_siz
 import numpy as np
 
 LOCAL, GLOBAL, SHARED = range(3)
+MOST_SHARED = 227 << 10  # bytes of a block; the runtime has as many of dynamic shared memory
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
 COUNTS = np.dtype(
     [

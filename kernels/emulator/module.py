@@ -20,7 +20,6 @@ MOST_THREADS = 1024
 MOST_BLOCK = (1024, 1024, 64)
 MOST_GRID = (2**31 - 1, 65535, 65535)
 STATIC_SHARED = 48 << 10
-MOST_SHARED = 227 << 10
 _one_at_a_time = threading.Lock()  # the runtime runs one launch at a time; g++ and Python go on meanwhile
 
 
@@ -135,7 +134,8 @@ class Kernel:
         launch.grid[:], launch.block[:] = grid, block
         launch.order, launch.checked, launch.limit_s = binary.ORDERS[order], self.module.checked, limit_s()
         launch.library = self._in.parts
-        scene = Scene(self.name, self._in.file, self._in.path, self._in.parts.image, [], shared_mem, launch.limit_s)
+        dynamic = self._in.runtime.minizf_dynamic_shared_memory()
+        scene = Scene(self.name, self._in.file, self._in.path, self._in.parts.image, [], dynamic, shared_mem, launch.limit_s)
         self.counts = None
         with _one_at_a_time:
             self._run(launch, prepared, scene)
@@ -157,11 +157,11 @@ class Kernel:
                 f"{self.name}: its __shared__ arrays take {self.shared_size_bytes} bytes; "
                 f"CUDA allows {STATIC_SHARED}: use dynamic shared memory"
             )
-        if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, MOST_SHARED - self.shared_size_bytes):
+        if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, binary.MOST_SHARED - self.shared_size_bytes):
             raise ValueError(
                 f"{self.name}: shared_mem={shared_mem} bytes beside {self.shared_size_bytes} static ones; "
                 f"allowed are {self.max_dynamic_shared_size_bytes} "
-                f"(raise kernel.max_dynamic_shared_size_bytes) and {MOST_SHARED} for both together"
+                f"(raise kernel.max_dynamic_shared_size_bytes) and {binary.MOST_SHARED} for both together"
             )
 
     def _run(self, launch: binary.Launch, prepared: Prepared, scene: Scene) -> None:
@@ -197,8 +197,8 @@ class Kernel:
             regions.append(_region(launch, self._in.parts.shared + array.offset, array.bytes, binary.SHARED, words))
             scene.regions.append(array)
         if launch.dynamic_bytes:
-            base, words = self._in.runtime.minizf_dynamic_shared_memory(), -(-launch.dynamic_bytes // 4)
-            regions.append(_region(launch, base, launch.dynamic_bytes, binary.SHARED, words))
+            words = -(-launch.dynamic_bytes // 4)
+            regions.append(_region(launch, scene.dynamic_base, launch.dynamic_bytes, binary.SHARED, words))
             scene.regions.append(None)
         return regions
 

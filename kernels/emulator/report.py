@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kernels.emulator.arguments import Extent
 from kernels.emulator.assembly import SharedArray
-from kernels.emulator.binary import GLOBAL, SHARED, Error
+from kernels.emulator.binary import GLOBAL, MOST_SHARED, SHARED, Error
 from kernels.emulator.compiler import OWN_HEADERS
 
 Index = tuple[int, int, int]
@@ -66,6 +66,7 @@ class Scene:
     library: Path
     image: int
     regions: list[Extent | SharedArray | None]  # None: dynamic shared memory
+    dynamic_base: int  # where dynamic shared memory begins, also in a launch that has none
     dynamic_bytes: int
     limit_s: float
 
@@ -128,6 +129,8 @@ def _what(e: Error, scene: Scene) -> str:
     if e.fault == OUT_OF_BOUNDS:
         if e.address < 4096:
             return f"{does} through a null pointer"
+        if e.region < 0 and not scene.dynamic_bytes and 0 <= e.address - scene.dynamic_base < MOST_SHARED:
+            return f"{does} dynamic shared memory, but the launch has none; give its size in bytes as shared_mem"
         if e.region < 0:
             return f"{does} address {e.address:#x}, which lies in no array of the launch"
         shared = " in shared memory" if isinstance(scene.regions[e.region], SharedArray) else ""
