@@ -19,6 +19,7 @@ written, two threads access one element with no barrier between, or a float64 is
 MINIZF_EMULATOR=fast leaves all that out and counts nothing; `jit(checked=...)` decides for one kernel.
 There is no limit of time: a loop without end goes on until Ctrl-C, whose traceback names its line.
 Needs greenlet. What Numba types would do is simulated for the types of memory; local integers are Python's, without overflow.
+An integer with a float32 makes a float64 in Numba (`total = 0`, `x[i] / 3`), and a float32 here: convert it, `float32(3)`.
 """
 
 import inspect
