@@ -207,6 +207,10 @@ def test_the_command_checks_counts_and_breaks(capsys):
     assert "2_gather" in capsys.readouterr().out
     assert __main__.main(["conv2d", "--step", "3", "--break", "second-barrier", *small]) == 1
     assert "data race" in capsys.readouterr().out
+    assert __main__.main(["conv2d", "--language", "python", "--step", "1", "--break", "guard"]) == 1
+    said = capsys.readouterr().out  # whole blocks on the usual problem; the awkward ones are tried next
+    assert "nothing went wrong" in said
+    assert "outside global array x" in said
     assert __main__.main([]) == 0
     assert "examples:" in capsys.readouterr().out
 

@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         ladder.case(problem)  # a shape that does not fit is refused before any kernel runs
         steps = chosen(ladder, options.step, options.language)
         if options.broken:
-            return show_broken(ladder, steps, problem, options.language, options.broken)
+            problems = (problem,) if options.shape else (problem, *ladder.awkward)
+            return show_broken(ladder, steps, problems, options.language, options.broken)
         if options.time:
             return show_times(ladder, steps, problem)
         return show(ladder, steps, problem, options.language, gpu)
@@ -104,19 +105,23 @@ def show(ladder: Ladder, steps: list[Step], problem: Any, language: str, gpu: Gp
     return 0
 
 
-def show_broken(ladder: Ladder, steps: list[Step], problem: Any, language: str, bug: str) -> int:
+def show_broken(ladder: Ladder, steps: list[Step], problems: tuple, language: str, bug: str) -> int:
+    """What the bug does on the first of the problems where it does anything."""
     have = [step for step in steps if bug in step.bugs]
     if not have:
         known = "; ".join(f"{step.name}: {', '.join(step.bugs)}" for step in steps)
         raise ValueError(f"nothing to break by the name {bug!r}; there is {known}")
     for step in have:
         print(f"{step.name}, broken: {step.bugs[bug].says}")
-        try:
-            check(ladder, step, problem, run(ladder, step, problem, language, bug=bug).output)
-        except (KernelError, WrongResult) as error:
-            print(f"    {error}\n")
+        for problem in problems:
+            try:
+                check(ladder, step, problem, run(ladder, step, problem, language, bug=bug).output)
+            except (KernelError, WrongResult) as error:
+                print(f"    {described(problem)}:\n    {error}\n")
+                break
+            print(f"    {described(problem)}: nothing went wrong")
         else:
-            print("    nothing went wrong on this shape; try another with --shape\n")
+            print("    try another shape with --shape\n")
     return 1
 
 
