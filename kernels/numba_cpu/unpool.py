@@ -1,6 +1,7 @@
 """Unpooling: every value back at the place its switch names, alone or with ReLU in the same pass.
 
-The usual rule, the sum, nearly always goes the way of `unpool_sum.py`. Here are the other rules, and odd strides.
+The usual rule, the sum, goes the way of `unpool_stride2.py` with the usual pools and that of `unpool_sum.py` with most others.
+Here are the other rules, and odd strides.
 A plane is the work of one thread, which goes through the windows in row-major order: nothing is added to one place by two
 threads, and the order of additions is always the same, so scattering is deterministic here and no atomics are needed.
 """
@@ -8,7 +9,7 @@ threads, and the order of additions is always the same, so scattering is determi
 import numpy as np
 from numba import prange
 
-from kernels.numba_cpu import unpool_sum
+from kernels.numba_cpu import unpool_stride2, unpool_sum
 from kernels.numba_cpu.compiling import kernel, piece
 from kernels.numba_cpu.memory import aligned
 from kernels.numba_cpu.packing import flat
@@ -30,7 +31,10 @@ def unpool_relu(y, switches, size, stride, pad, out_size, collisions="sum"):
 def _unpool(y, switches, size, stride, pad, out_size, collisions, rectify):
     x = aligned((*y.shape[:2], *out_size))
     planes = x.shape[0] * x.shape[1]
-    if collisions == "sum" and planes and unpool_sum.pays(y.shape[3], size, stride):
+    if collisions == "sum" and planes and unpool_stride2.pays(y.shape[2:], size, stride, pad, tuple(out_size)):
+        tables = unpool_stride2.tables(y.shape[2:], size, pad)
+        unpool_stride2.unpool_planes(flat(y), flat(switches), planes, y.shape[2:], out_size, *tables, rectify, flat(x))
+    elif collisions == "sum" and planes and unpool_sum.pays(y.shape[3], size, stride):
         tables = unpool_sum.tables(y.shape[2:], size, stride, pad, out_size)
         unpool_sum.gather_planes(flat(y), flat(switches), planes, y.shape[2:], stride, out_size, *tables, rectify, flat(x))
     elif planes:
@@ -48,18 +52,7 @@ def unpool_planes(y, switches, planes, shape, size, stride, pad, out, rule, rect
     down, right = np.empty(256, np.int64), np.empty(256, np.int64)
     for place in range(256):
         down[place], right[place] = place // size[1], place % size[1]
-    rows_inside = windows_inside(shape[0], size[0], stride[0], pad[0], out[0])
-    columns_inside = windows_inside(shape[1], size[1], stride[1], pad[1], out[1])
     for plane in prange(planes):
-        if rule == SUM:
-            x[plane * area : (plane + 1) * area] = 0
-            add_plane(
-                y, switches, plane * windows, shape, stride, pad, out, rows_inside, columns_inside, down, right, x, plane * area
-            )
-            if rectify:
-                for i in range(plane * area, (plane + 1) * area):
-                    x[i] = np.float32(0) if x[i] <= 0 else x[i]
-            continue
         target = x[plane * area : (plane + 1) * area]
         source, named = y[plane * windows : (plane + 1) * windows], switches[plane * windows : (plane + 1) * windows]
         target[:] = 0
@@ -72,27 +65,6 @@ def unpool_planes(y, switches, planes, shape, size, stride, pad, out, rule, rect
         if rectify:
             for i in range(area):
                 target[i] = np.float32(0) if target[i] <= 0 else target[i]
-
-
-@piece
-def windows_inside(windows, size, stride, pad, length):
-    """First of the windows along one side that lie wholly inside the map, and the first behind them that does not."""
-    first = min(windows, (pad + stride - 1) // stride)
-    return first, max(first, min(windows, (length - size + pad) // stride + 1))
-
-
-@piece
-def add_plane(y, switches, at, shape, stride, pad, out, rows_inside, columns_inside, down, right, x, target):
-    """The sum, for maps too small to fill vectors. Windows inside the map need no look at where it ends."""
-    (top, bottom), (left, end) = rows_inside, columns_inside
-    for p in range(shape[0]):
-        corner_h, row_inside = p * stride[0] - pad[0], top <= p < bottom
-        for q in range(shape[1]):
-            place, value = switches[at], y[at]
-            h, w = corner_h + down[place], q * stride[1] - pad[1] + right[place]
-            if (row_inside and left <= q < end) or (0 <= h < out[0] and 0 <= w < out[1]):
-                x[target + h * out[1] + w] += value
-            at += 1
 
 
 @piece
@@ -112,5 +84,5 @@ def settle(y, switches, shape, stride, pad, out, down, right, rule, x, named):
             elif rule == MAX:
                 if named[place] == 1 or value > holder or (value != value and holder == holder):
                     x[place] = value
-            else:  # MEAN
+            else:  # SUM, MEAN
                 x[place] += value

@@ -1,4 +1,4 @@
-"""Unpooling by the usual rule, in gather form: every position adds up what the windows that cover it give.
+"""Unpooling by the sum with any windows, in gather form: every position adds up what the windows that cover it give.
 
     windows 3x3, stride 2, along a row:      q-1  q   q+1          position 2j+1 lies in window j only, position 2j in two
                                             [- - -]
