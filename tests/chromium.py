@@ -103,6 +103,8 @@ class Chromium:
         self.address = url.partition("#")[0]
         self.call("Page.navigate", url=url)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        # two frames: a click lands where the page shows the button now
+        self.evaluate("new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(() => shown(true))))")
 
     def evaluate(self, expression):
         """The value of a JavaScript expression, as JSON can tell it."""
